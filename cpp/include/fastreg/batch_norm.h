@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Batch normalization of x seen as [outer, channels, inner]: channels-last has inner = 1,
+// channels-first has outer = batch; neither is transposed.
+//
+//   y = (x - mean) / sqrt(variance + epsilon) * gamma + beta      per channel
+//
+// Statistics are taken over the samples (outer x inner). variance is biased (divided by the
+// count). Both are summed in double about a shift K that is a sample of the channel, so
+// (K - mean)^2 <= count * variance and at most log2(count) of double's 53 bits can cancel,
+// whatever the mean. The mean used for normalising is carried as an unevaluated sum of two
+// Compute<T>, the one returned is its first part.
+//
+// weights (null: all 1), one per sample, weigh the statistics only: sums are divided by
+// sum(weights) + 1e-7, as Keras does for masks, and a sample of weight 0 may be NaN. gamma null: 1. beta null: 0.
+// y may be x itself, grad_x may be grad or x itself. No samples: the statistics are NaN.
+#pragma once
+
+#include "fastreg/dtype.h"
+#include "fastreg/parallel.h"
+
+namespace fastreg {
+
+struct BatchNormShape {
+  int64_t outer, channels, inner;
+  int64_t samples() const { return outer * inner; }
+  int64_t size() const { return outer * channels * inner; }
+};
+
+// moving = moving * momentum + batch * (1 - momentum). Left as it was if no sample has weight.
+template <typename S>
+struct MovingStatistics {
+  const S* mean;
+  const S* variance;
+  double momentum;
+  S* new_mean;
+  S* new_variance;
+};
+
+template <typename T>
+struct BatchNormForward {
+  const T* x;
+  const Compute<T>*weights, *gamma, *beta;
+  double epsilon;
+  T* y;
+  Compute<T>*mean, *variance;
+  const MovingStatistics<Compute<T>>* moving;  // null: none are kept
+};
+
+template <typename T>
+void batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
+                const Executor& executor);
+
+template <typename T>
+struct BatchNormInference {
+  const T* x;
+  const Compute<T>*mean, *variance, *gamma, *beta;  // mean null: 0
+  double epsilon;
+  T* y;
+};
+
+template <typename T>
+void batch_norm_inference(const BatchNormShape& shape, const BatchNormInference<T>& args,
+                          const Executor& executor);
+
+// Gradients of a function of (y, mean, variance) whose gradients by them are grad, grad_mean and
+// grad_variance (null: 0). The rounding of the given mean is made good by sum(x - mean), which is
+// taken in the same reading.
+template <typename T>
+struct BatchNormGradient {
+  const T *grad, *x;
+  const Compute<T>*weights, *mean, *variance, *gamma, *grad_mean, *grad_variance;
+  double epsilon;
+  T* grad_x;
+  Compute<T>*grad_gamma, *grad_beta;
+};
+
+template <typename T>
+void batch_norm_gradient(const BatchNormShape& shape, const BatchNormGradient<T>& args,
+                         const Executor& executor);
+
+// sum(grad) and sum(grad * (x - mean)) per channel: what the gradients of inference need.
+template <typename T>
+void batch_norm_gradient_sums(const BatchNormShape& shape, const T* grad, const T* x,
+                              const Compute<T>* mean, Compute<T>* sum_grad,
+                              Compute<T>* sum_grad_centered, const Executor& executor);
+
+}  // namespace fastreg

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// The element types that every family supports, and the one switch over them.
+#pragma once
+
+#include <cstdint>
+
+namespace fastreg {
+
+enum class Dtype { kFloat32, kFloat64 };
+
+// The type in which an element of T is computed and in which its statistics are stored.
+template <typename T>
+struct ComputeOf {
+  using type = T;
+};
+template <typename T>
+using Compute = typename ComputeOf<T>::type;
+
+// Calls f with a null `const T*` that carries the element type.
+template <typename F>
+decltype(auto) with_dtype(Dtype dtype, F&& f) {
+  switch (dtype) {
+    case Dtype::kFloat64:
+      return f(static_cast<const double*>(nullptr));
+    case Dtype::kFloat32:
+    default:
+      return f(static_cast<const float*>(nullptr));
+  }
+}
+
+// Explicit instantiations are written through this list, so that a new type is added here alone.
+#define FASTREG_FOR_EACH_DTYPE(INSTANTIATE) \
+  INSTANTIATE(float)                        \
+  INSTANTIATE(double)
+
+}  // namespace fastreg

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kernels on one block of x seen as [outer, channels, inner]. Per-channel arrays are indexed by
+// the channel within x, arrays of samples by the sample within x.
+#pragma once
+
+#include <cstdint>
+
+#include "fastreg/dtype.h"
+
+namespace fastreg {
+
+struct BatchNormBlock {
+  int64_t outer_begin, outer_end;
+  int64_t channel_begin, channel_end;
+  int64_t inner_begin, inner_end;
+  int64_t channels, inner;  // extents of the whole of x
+};
+
+// Sums of one block; each array has room for all channels and is overwritten for the block's own.
+struct MomentSums {
+  double* sum;      // sum of weight * (x - shift)
+  double* squares;  // sum of weight * (x - shift)^2
+};
+
+struct GradientSums {
+  double* grad;           // sum of grad
+  double* grad_centered;  // sum of grad * (x - mean)
+  double* centered;       // sum of weight * (x - mean)
+};
+
+// y = ((x - mean) - mean_rest) * scale + offset
+template <typename S>
+struct NormalizeCoefficients {
+  const S *mean, *mean_rest, *scale, *offset;
+};
+
+// grad_x = scale * (grad - weight * grad_mean)
+//          - weight * (((x - mean) - mean_rest) * slope - offset)
+template <typename S>
+struct GradientCoefficients {
+  const S *scale, *grad_mean, *mean, *mean_rest, *slope, *offset;
+};
+
+template <typename T>
+struct BatchNormKernels {
+  using S = Compute<T>;
+
+  // 1 load an element. weights may be null, as below.
+  void (*moments)(const BatchNormBlock& block, const T* x, const S* weights, const double* shift,
+                  const MomentSums& sums) noexcept;
+  // 1 load and 1 store an element.
+  void (*normalize)(const BatchNormBlock& block, const T* x,
+                    const NormalizeCoefficients<S>& coefficients, T* y) noexcept;
+  // 2 loads an element.
+  void (*gradient_sums)(const BatchNormBlock& block, const T* grad, const T* x, const S* weights,
+                        const S* mean, const GradientSums& sums) noexcept;
+  // 2 loads and 1 store an element.
+  void (*gradient)(const BatchNormBlock& block, const T* grad, const T* x, const S* weights,
+                   const GradientCoefficients<S>& coefficients, T* grad_x) noexcept;
+};
+
+}  // namespace fastreg

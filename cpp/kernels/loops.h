@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loops that every kernel runs in. Ends of arrays are dealt with here and nowhere else.
+#pragma once
+
+#include "kernels/vec.h"
+
+namespace fastreg {
+namespace FASTREG_KERNEL_ISA {
+
+// step(i, lanes) for each vector of V that covers [0, n), the last one counted.
+template <typename V, typename Step>
+inline void map(int64_t n, Step step) {
+  int64_t i = 0;
+  for (; i + V::kLanes <= n; i += V::kLanes) step(i, Whole{});
+  if (i < n) step(i, Counted{n - i});
+}
+
+// Sums have this many logical lanes on every instruction set: element i is added to lane i modulo
+// their number, in order. So they have the same bits everywhere.
+template <typename V>
+constexpr int kLogicalLanes = sizeof(typename V::Value) == 4 ? 64 : 16;
+
+template <typename V, int kSums>
+struct LaneSums {
+  static constexpr int kVectors = kLogicalLanes<V> / V::kLanes;
+  V of[kSums][kVectors];
+
+  void clear() {
+    for (auto& sum : of)
+      for (auto& lanes : sum) lanes = V::zero();
+  }
+};
+
+// Adds term(i, lanes, s), the vector of the s-th of kSums terms at element i, to the sums. Terms
+// of lanes beyond n are 0.
+template <typename V, int kSums, typename Step>
+inline void map_reduce(int64_t n, LaneSums<V, kSums>& sums, Step step) {
+  constexpr int kVectors = LaneSums<V, kSums>::kVectors;
+  constexpr int64_t kGroup = kLogicalLanes<V>;
+  LaneSums<V, kSums> local = sums;
+  const auto add = [&](int vector, int64_t i, auto lanes) {
+    V terms[kSums];
+    step(i, lanes, terms);
+    for (int s = 0; s < kSums; ++s) local.of[s][vector] = local.of[s][vector] + terms[s];
+  };
+  int64_t i = 0;
+  for (; i + kGroup <= n; i += kGroup) {
+    for (int vector = 0; vector < kVectors; ++vector) add(vector, i + vector * V::kLanes, Whole{});
+  }
+  for (int vector = 0; i < n; ++vector, i += V::kLanes) add(vector, i, Counted{n - i});
+  sums = local;
+}
+
+// The lanes of one sum in double, added as a balanced tree.
+template <typename V, int kSums>
+inline double total(const LaneSums<V, kSums>& sums, int s) {
+  constexpr int kLanes = kLogicalLanes<V>;
+  typename V::Value lanes[kLanes];
+  for (int i = 0; i < kLanes / V::kLanes; ++i) sums.of[s][i].store(lanes + i * V::kLanes, Whole{});
+  double tree[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) tree[lane] = lanes[lane];
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int lane = 0; lane < width; ++lane) tree[lane] += tree[lane + width];
+  }
+  return tree[0];
+}
+
+}  // namespace FASTREG_KERNEL_ISA
+}  // namespace fastreg

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+namespace fastreg {
+
+struct PenaltySums {
+  double magnitudes;  // sum |w|
+  double squares;     // sum w^2
+};
+
+// Which terms are wanted: bits, so that both is kL1 | kL2.
+enum PenaltyTerms : int { kNoPenalty = 0, kL1 = 1, kL2 = 2 };
+
+template <typename T>
+struct PenaltyKernels {
+  // Sums of the terms wanted, 0 for the others.
+  PenaltySums (*sums)(const T* w, int64_t n, int terms) noexcept;
+  // gradient = a * sign(w) + b * w, without the terms that are not wanted.
+  void (*gradient)(const T* w, int64_t n, int terms, double a, double b, T* gradient) noexcept;
+};
+
+}  // namespace fastreg

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <immintrin.h>
+
+namespace fastreg {
+namespace FASTREG_KERNEL_ISA {
+
+static inline uint32_t lane_mask(int64_t n, int lanes) {
+  return n >= lanes ? (1u << lanes) - 1 : n <= 0 ? 0u : (1u << n) - 1;
+}
+
+template <>
+struct Vec<float> {
+  using Value = float;
+  static constexpr int kLanes = 16;
+  __m512 v;
+
+  static Vec zero() { return {_mm512_setzero_ps()}; }
+  static Vec all(float value) { return {_mm512_set1_ps(value)}; }
+  static Vec load(const float* p, Whole) { return {_mm512_loadu_ps(p)}; }
+  static Vec load(const float* p, Counted count) {
+    return {_mm512_maskz_loadu_ps(static_cast<__mmask16>(lane_mask(count.n, kLanes)), p)};
+  }
+  void store(float* p, Whole) const { _mm512_storeu_ps(p, v); }
+  void store(float* p, Counted count) const {
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>(lane_mask(count.n, kLanes)), v);
+  }
+  Vec keep(uint64_t bits) const {
+    return {_mm512_maskz_mov_ps(static_cast<__mmask16>(bits), v)};
+  }
+  friend Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
+  friend Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
+  friend Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
+  // a where the condition is not zero, +0 elsewhere.
+  friend Vec where_nonzero(Vec condition, Vec a) {
+    return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(condition.v, _mm512_setzero_ps(), _CMP_NEQ_UQ), a.v)};
+  }
+  friend Vec abs(Vec a) { return {_mm512_abs_ps(a.v)}; }
+  friend Vec sign(Vec a) {
+    const __mmask16 nonzero =
+        _mm512_cmp_ps_mask(_mm512_abs_ps(a.v), _mm512_setzero_ps(), _CMP_GT_OQ);
+    const __m512i sign_bit = _mm512_set1_epi32(INT32_MIN);
+    const __m512i one = _mm512_castps_si512(_mm512_set1_ps(1.0f));
+    const __m512i unit = _mm512_ternarylogic_epi32(one, _mm512_castps_si512(a.v), sign_bit, 0xF8);
+    return {_mm512_mask_mov_ps(_mm512_add_ps(a.v, _mm512_setzero_ps()), nonzero,
+                               _mm512_castsi512_ps(unit))};
+  }
+};
+
+template <>
+struct Vec<double> {
+  using Value = double;
+  static constexpr int kLanes = 8;
+  __m512d v;
+
+  static Vec zero() { return {_mm512_setzero_pd()}; }
+  static Vec all(double value) { return {_mm512_set1_pd(value)}; }
+  static Vec load(const double* p, Whole) { return {_mm512_loadu_pd(p)}; }
+  static Vec load(const double* p, Counted count) {
+    return {_mm512_maskz_loadu_pd(static_cast<__mmask8>(lane_mask(count.n, kLanes)), p)};
+  }
+  static Vec load(const float* p, Whole) { return {_mm512_cvtps_pd(_mm256_loadu_ps(p))}; }
+  static Vec load(const float* p, Counted count) {
+    return {_mm512_cvtps_pd(
+        _mm256_maskz_loadu_ps(static_cast<__mmask8>(lane_mask(count.n, kLanes)), p))};
+  }
+  void store(double* p, Whole) const { _mm512_storeu_pd(p, v); }
+  void store(double* p, Counted count) const {
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>(lane_mask(count.n, kLanes)), v);
+  }
+  Vec keep(uint64_t bits) const { return {_mm512_maskz_mov_pd(static_cast<__mmask8>(bits), v)}; }
+  Vec first(Whole) const { return *this; }
+  Vec first(Counted count) const { return keep(lane_mask(count.n, kLanes)); }
+  friend Vec operator+(Vec a, Vec b) { return {_mm512_add_pd(a.v, b.v)}; }
+  friend Vec operator-(Vec a, Vec b) { return {_mm512_sub_pd(a.v, b.v)}; }
+  friend Vec operator*(Vec a, Vec b) { return {_mm512_mul_pd(a.v, b.v)}; }
+  // a where the condition is not zero, +0 elsewhere.
+  friend Vec where_nonzero(Vec condition, Vec a) {
+    return {_mm512_maskz_mov_pd(_mm512_cmp_pd_mask(condition.v, _mm512_setzero_pd(), _CMP_NEQ_UQ), a.v)};
+  }
+  friend Vec abs(Vec a) { return {_mm512_abs_pd(a.v)}; }
+  friend Vec sign(Vec a) {
+    const __mmask8 nonzero =
+        _mm512_cmp_pd_mask(_mm512_abs_pd(a.v), _mm512_setzero_pd(), _CMP_GT_OQ);
+    const __m512i sign_bit = _mm512_set1_epi64(INT64_MIN);
+    const __m512i one = _mm512_castpd_si512(_mm512_set1_pd(1.0));
+    const __m512i unit = _mm512_ternarylogic_epi64(one, _mm512_castpd_si512(a.v), sign_bit, 0xF8);
+    return {_mm512_mask_mov_pd(_mm512_add_pd(a.v, _mm512_setzero_pd()), nonzero,
+                               _mm512_castsi512_pd(unit))};
+  }
+};
+
+struct Words {
+  static constexpr int kBlocks = 8;
+  // Independent groups in flight, to cover the latency of a multiplication.
+  static constexpr int kGroups = 4;
+  __m512i v;
+
+  // Even lanes hold the first four blocks, odd lanes the others: so two unpacks within 128 bits
+  // put the words of all blocks in order.
+  static Words blocks(uint64_t first) {
+    return {_mm512_add_epi64(_mm512_set1_epi64(static_cast<int64_t>(first)),
+                             _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7))};
+  }
+  static Words all(uint32_t word) { return {_mm512_set1_epi64(word)}; }
+  friend Words multiply(Words a, Words b) { return {_mm512_mul_epu32(a.v, b.v)}; }
+  friend Words high(Words a) { return {_mm512_srli_epi64(a.v, 32)}; }
+  friend Words xor3(Words a, Words b, Words c) {
+    return {_mm512_ternarylogic_epi64(a.v, b.v, c.v, 0x96)};
+  }
+
+  // All words of the blocks in their order, in two vectors.
+  static void in_order(const Words (&c)[4], __m512i& front, __m512i& back) {
+    const __m512i w01 = interleaved(c[0].v, c[1].v);
+    const __m512i w23 = interleaved(c[2].v, c[3].v);
+    front = _mm512_unpacklo_epi64(w01, w23);
+    back = _mm512_unpackhi_epi64(w01, w23);
+  }
+  static __m512i interleaved(__m512i low, __m512i high) {
+    return _mm512_castps_si512(_mm512_mask_moveldup_ps(_mm512_castsi512_ps(low), 0xAAAA,
+                                                       _mm512_castsi512_ps(high)));
+  }
+
+  // One bit per word: its 23 low bits are no less than the threshold.
+  static uint64_t words_at_least(const Words (&c)[4], uint32_t threshold) {
+    __m512i front, back;
+    in_order(c, front, back);
+    const __m512i low_bits = _mm512_set1_epi32(0x7fffff);
+    const __m512i least = _mm512_set1_epi32(static_cast<int32_t>(threshold));
+    const uint64_t a = _mm512_cmpge_epu32_mask(_mm512_and_si512(front, low_bits), least);
+    const uint64_t b = _mm512_cmpge_epu32_mask(_mm512_and_si512(back, low_bits), least);
+    return a | b << 16;
+  }
+
+  // One bit per byte: it is greater than `byte`, or equal to it.
+  static void compare_bytes(const Words (&c)[4], uint8_t byte, uint64_t* greater,
+                            uint64_t* equal) {
+    __m512i half[2];
+    in_order(c, half[0], half[1]);
+    const __m512i bytes = _mm512_set1_epi8(static_cast<char>(byte));
+    for (int i = 0; i < 2; ++i) {
+      greater[i] = _mm512_cmpgt_epu8_mask(half[i], bytes);
+      equal[i] = _mm512_cmpeq_epi8_mask(half[i], bytes);
+    }
+  }
+};
+
+}  // namespace FASTREG_KERNEL_ISA
+}  // namespace fastreg

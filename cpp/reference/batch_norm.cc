@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/batch_norm.h"
+
+#include "kernels/families.h"
+
+namespace fastreg {
+namespace reference {
+namespace {
+
+// body(channel, index in x, sample) for every element of the block.
+template <typename Body>
+void for_each(const BatchNormBlock& b, Body body) {
+  for (int64_t channel = b.channel_begin; channel < b.channel_end; ++channel) {
+    for (int64_t outer = b.outer_begin; outer < b.outer_end; ++outer) {
+      for (int64_t inner = b.inner_begin; inner < b.inner_end; ++inner) {
+        body(channel, (outer * b.channels + channel) * b.inner + inner, outer * b.inner + inner);
+      }
+    }
+  }
+}
+
+void clear(const BatchNormBlock& block, double* sum) {
+  for (int64_t channel = block.channel_begin; channel < block.channel_end; ++channel) {
+    sum[channel] = 0.0;
+  }
+}
+
+template <typename S>
+double weight_of(const S* weights, int64_t sample) {
+  return weights == nullptr ? 1.0 : static_cast<double>(weights[sample]);
+}
+
+template <typename T>
+void moments(const BatchNormBlock& block, const T* x, const Compute<T>* weights,
+             const double* shift, const MomentSums& sums) noexcept {
+  clear(block, sums.sum);
+  clear(block, sums.squares);
+  for_each(block, [&](int64_t channel, int64_t i, int64_t sample) {
+    const double weight = weight_of(weights, sample);
+    if (weight == 0.0) return;
+    const double d = static_cast<double>(x[i]) - shift[channel];
+    sums.sum[channel] += weight * d;
+    sums.squares[channel] += weight * d * d;
+  });
+}
+
+template <typename T>
+void normalize(const BatchNormBlock& block, const T* x,
+               const NormalizeCoefficients<Compute<T>>& k, T* y) noexcept {
+  for_each(block, [&](int64_t c, int64_t i, int64_t) {
+    const double centered = static_cast<double>(x[i]) - k.mean[c] - k.mean_rest[c];
+    y[i] = static_cast<T>(centered * k.scale[c] + k.offset[c]);
+  });
+}
+
+template <typename T>
+void gradient_sums(const BatchNormBlock& block, const T* grad, const T* x,
+                   const Compute<T>* weights, const Compute<T>* mean,
+                   const GradientSums& sums) noexcept {
+  clear(block, sums.grad);
+  clear(block, sums.grad_centered);
+  clear(block, sums.centered);
+  for_each(block, [&](int64_t channel, int64_t i, int64_t sample) {
+    const double g = static_cast<double>(grad[i]);
+    const double centered = static_cast<double>(x[i]) - mean[channel];
+    sums.grad[channel] += g;
+    sums.grad_centered[channel] += g * centered;
+    const double weight = weight_of(weights, sample);
+    if (weight != 0.0) sums.centered[channel] += weight * centered;
+  });
+}
+
+template <typename T>
+void gradient(const BatchNormBlock& block, const T* grad, const T* x, const Compute<T>* weights,
+              const GradientCoefficients<Compute<T>>& k, T* grad_x) noexcept {
+  for_each(block, [&](int64_t c, int64_t i, int64_t sample) {
+    const double weight = weight_of(weights, sample);
+    const double centered = static_cast<double>(x[i]) - k.mean[c] - k.mean_rest[c];
+    const double direct = k.scale[c] * (static_cast<double>(grad[i]) - weight * k.grad_mean[c]);
+    const double through_statistics = weight == 0.0 ? 0.0 : centered * k.slope[c] - k.offset[c];
+    grad_x[i] = static_cast<T>(direct - weight * through_statistics);
+  });
+}
+
+}  // namespace
+
+template <typename T>
+BatchNormKernels<T> batch_norm_kernels() {
+  return {moments<T>, normalize<T>, gradient_sums<T>, gradient<T>};
+}
+
+#define FASTREG_INSTANTIATE(T) template BatchNormKernels<T> batch_norm_kernels<T>();
+FASTREG_FOR_EACH_DTYPE(FASTREG_INSTANTIATE)
+#undef FASTREG_INSTANTIATE
+
+}  // namespace reference
+}  // namespace fastreg

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/penalty.h"
+
+#include <cmath>
+
+#include "kernels/families.h"
+
+namespace fastreg {
+namespace reference {
+namespace {
+
+template <typename T>
+PenaltySums sums(const T* w, int64_t n, int terms) noexcept {
+  PenaltySums sums = {0.0, 0.0};
+  for (int64_t i = 0; i < n; ++i) {
+    const double x = static_cast<double>(w[i]);
+    if (terms & kL1) sums.magnitudes += std::fabs(x);
+    if (terms & kL2) sums.squares += x * x;
+  }
+  return sums;
+}
+
+template <typename T>
+void gradient(const T* w, int64_t n, int terms, double a, double b, T* gradient) noexcept {
+  for (int64_t i = 0; i < n; ++i) {
+    const double x = static_cast<double>(w[i]);
+    const double sign = x > 0.0 ? 1.0 : x < 0.0 ? -1.0 : x;
+    const double of_l1 = terms & kL1 ? a * sign : 0.0;
+    const double of_l2 = terms & kL2 ? b * x : 0.0;
+    gradient[i] = static_cast<T>(of_l1 + of_l2);
+  }
+}
+
+}  // namespace
+
+template <typename T>
+PenaltyKernels<T> penalty_kernels() {
+  return {sums<T>, gradient<T>};
+}
+
+#define FASTREG_INSTANTIATE(T) template PenaltyKernels<T> penalty_kernels<T>();
+FASTREG_FOR_EACH_DTYPE(FASTREG_INSTANTIATE)
+#undef FASTREG_INSTANTIATE
+
+}  // namespace reference
+}  // namespace fastreg
