@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fastreg/batch_norm.h"
+
+#include <cmath>
+
+#include "core/batch_norm_grid.h"
+#include "fastreg/isa.h"
+#include "kernels/table.h"
+
+namespace fastreg {
+namespace {
+
+// y = ((x - mean) - mean_rest) * scale + offset
+template <typename T>
+class Normalization {
+ public:
+  using S = Compute<T>;
+  explicit Normalization(const BatchNormGrid& grid)
+      : grid_(grid), mean_(grid), mean_rest_(grid), scale_(grid), offset_(grid) {}
+
+  void set(int64_t channel, double mean, double mean_rest, double scale, double offset) {
+    mean_.set(channel, mean);
+    mean_rest_.set(channel, mean_rest);
+    scale_.set(channel, scale);
+    offset_.set(channel, offset);
+  }
+  void run(const T* x, T* y, const Executor& executor) const {
+    parallel_for(grid_.tasks(), executor, [&](int64_t task) {
+      kernels().of(x).batch_norm.normalize(
+          grid_.block(task), x,
+          {mean_.data(), mean_rest_.data(), scale_.data(), offset_.data()}, y);
+    });
+  }
+
+ private:
+  const BatchNormGrid& grid_;
+  ChannelArray<S> mean_, mean_rest_, scale_, offset_;
+};
+
+template <typename S>
+double value_or(const S* values, int64_t channel, double otherwise) {
+  return values == nullptr ? otherwise : static_cast<double>(values[channel]);
+}
+
+template <typename S>
+void update_moving(const MovingStatistics<S>& moving, bool has_samples, int64_t channel,
+                   double mean, double variance) {
+  const auto mix = [&](S old, double batch) {
+    return has_samples ? static_cast<S>(old * moving.momentum + batch * (1.0 - moving.momentum))
+                       : old;
+  };
+  moving.new_mean[channel] = mix(moving.mean[channel], mean);
+  moving.new_variance[channel] = mix(moving.variance[channel], variance);
+}
+
+}  // namespace
+
+template <typename T>
+void batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
+                const Executor& executor) {
+  using S = Compute<T>;
+  const StrictFloat guard;
+  const BatchNormGrid grid(shape, args.weights != nullptr);
+  ChannelArray<double> shift(grid);
+  for (int64_t channel = 0; shape.size() > 0 && channel < shape.channels; ++channel) {
+    const double sample = static_cast<double>(args.x[channel * shape.inner]);
+    shift.set(channel, std::isfinite(sample) ? sample : 0.0);
+  }
+  PartialSums<2> sums(grid);
+  parallel_for(grid.tasks(), executor, [&](int64_t task) {
+    const int64_t part = grid.part(task);
+    kernels().of(args.x).batch_norm.moments(grid.block(task), args.x, args.weights, shift.data(),
+                                            {sums.of(part, 0), sums.of(part, 1)});
+  });
+
+  const SampleWeight samples = sample_weight(shape, args.weights, executor);
+  Normalization<T> normalization(grid);
+  for_each_channel(grid, executor, [&](int64_t channel) {
+    const double k = shift.data()[channel];
+    const double sum = sums.total(0, channel), squares = sums.total(1, channel);
+    // mean = k + d; the squares about it follow from those about k.
+    const double d = sum / samples.count() - k * (samples.excess / samples.count());
+    const double about_mean = squares - d * (2.0 * sum - d * samples.weight);
+    const double variance = (about_mean < 0.0 ? 0.0 : about_mean) / samples.count();
+    const S mean = static_cast<S>(k + d);
+    args.mean[channel] = mean;
+    args.variance[channel] = static_cast<S>(variance);
+    normalization.set(channel, mean, (k - mean) + d,
+                      value_or(args.gamma, channel, 1.0) / std::sqrt(variance + args.epsilon),
+                      value_or(args.beta, channel, 0.0));
+    if (args.moving) {
+      update_moving(*args.moving, samples.weight > 0.0, channel, k + d, variance);
+    }
+  });
+  normalization.run(args.x, args.y, executor);
+}
+
+template <typename T>
+void batch_norm_inference(const BatchNormShape& shape, const BatchNormInference<T>& args,
+                          const Executor& executor) {
+  const StrictFloat guard;
+  const BatchNormGrid grid(shape, false);
+  Normalization<T> normalization(grid);
+  for_each_channel(grid, executor, [&](int64_t channel) {
+    const double variance = static_cast<double>(args.variance[channel]);
+    normalization.set(channel, value_or(args.mean, channel, 0.0), 0.0,
+                      value_or(args.gamma, channel, 1.0) / std::sqrt(variance + args.epsilon),
+                      value_or(args.beta, channel, 0.0));
+  });
+  normalization.run(args.x, args.y, executor);
+}
+
+#define FASTREG_INSTANTIATE(T)                                                             \
+  template void batch_norm<T>(const BatchNormShape&, const BatchNormForward<T>&,           \
+                              const Executor&);                                            \
+  template void batch_norm_inference<T>(const BatchNormShape&, const BatchNormInference<T>&, \
+                                        const Executor&);
+FASTREG_FOR_EACH_DTYPE(FASTREG_INSTANTIATE)
+#undef FASTREG_INSTANTIATE
+
+}  // namespace fastreg

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
+#include "core/batch_norm_grid.h"
+#include "fastreg/batch_norm.h"
+#include "fastreg/isa.h"
+#include "kernels/table.h"
+
+namespace fastreg {
+namespace {
+
+enum Sum : int { kGrad, kGradCentered, kCentered, kSums };
+
+// Both tensors are read once; centered values are about the mean that is given.
+template <typename T>
+void sum_gradients(const BatchNormGrid& grid, const T* grad, const T* x,
+                   const Compute<T>* weights, const Compute<T>* mean, PartialSums<kSums>& sums,
+                   const Executor& executor) {
+  ChannelArray<Compute<T>> means(grid);
+  for (int64_t channel = 0; channel < grid.channels(); ++channel) means.set(channel, mean[channel]);
+  parallel_for(grid.tasks(), executor, [&](int64_t task) {
+    const int64_t part = grid.part(task);
+    kernels().of(x).batch_norm.gradient_sums(
+        grid.block(task), grad, x, weights, means.data(),
+        {sums.of(part, kGrad), sums.of(part, kGradCentered), sums.of(part, kCentered)});
+  });
+}
+
+}  // namespace
+
+template <typename T>
+void batch_norm_gradient(const BatchNormShape& shape, const BatchNormGradient<T>& args,
+                         const Executor& executor) {
+  using S = Compute<T>;
+  const StrictFloat guard;
+  const BatchNormGrid grid(shape, args.weights != nullptr);
+  PartialSums<kSums> sums(grid);
+  sum_gradients(grid, args.grad, args.x, args.weights, args.mean, sums, executor);
+
+  const SampleWeight samples = sample_weight(shape, args.weights, executor);
+  const double count = samples.count();
+  ChannelArray<S> scale(grid), grad_mean(grid), mean(grid), mean_rest(grid), slope(grid),
+      offset(grid);
+  for_each_channel(grid, executor, [&](int64_t channel) {
+    const double given_mean = args.mean[channel];
+    const double centered = sums.total(kCentered, channel);
+    // What the given mean lacks of the mean.
+    const double rest = count > 0.0 ? (centered - given_mean * samples.excess) / count : 0.0;
+    const double sum_grad = sums.total(kGrad, channel);
+    const double sum_grad_centered = sums.total(kGradCentered, channel) - rest * sum_grad;
+    const double gamma = args.gamma ? args.gamma[channel] : 1.0;
+    const double inv_std = 1.0 / std::sqrt(args.variance[channel] + args.epsilon);
+    args.grad_gamma[channel] = static_cast<S>(inv_std * sum_grad_centered);
+    args.grad_beta[channel] = static_cast<S>(sum_grad);
+
+    // x acts on y directly, through the mean, and through the variance.
+    const double by_variance = (args.grad_variance ? args.grad_variance[channel] : 0.0) -
+                               0.5 * gamma * inv_std * inv_std * inv_std * sum_grad_centered;
+    const double by_mean = (args.grad_mean ? args.grad_mean[channel] : 0.0) -
+                           2.0 * by_variance * (centered - rest * samples.weight) / count;
+    scale.set(channel, gamma * inv_std);
+    grad_mean.set(channel, sum_grad / count);
+    mean.set(channel, given_mean);
+    mean_rest.set(channel, rest);
+    slope.set(channel, -2.0 * by_variance / count);
+    offset.set(channel, by_mean / count);
+  });
+  parallel_for(grid.tasks(), executor, [&](int64_t task) {
+    kernels().of(args.x).batch_norm.gradient(grid.block(task), args.grad, args.x, args.weights,
+                                             {scale.data(), grad_mean.data(), mean.data(),
+                                              mean_rest.data(), slope.data(), offset.data()},
+                                             args.grad_x);
+  });
+}
+
+template <typename T>
+void batch_norm_gradient_sums(const BatchNormShape& shape, const T* grad, const T* x,
+                              const Compute<T>* mean, Compute<T>* sum_grad,
+                              Compute<T>* sum_grad_centered, const Executor& executor) {
+  const StrictFloat guard;
+  const BatchNormGrid grid(shape, false);
+  PartialSums<kSums> sums(grid);
+  sum_gradients<T>(grid, grad, x, nullptr, mean, sums, executor);
+  for_each_channel(grid, executor, [&](int64_t channel) {
+    sum_grad[channel] = static_cast<Compute<T>>(sums.total(kGrad, channel));
+    sum_grad_centered[channel] = static_cast<Compute<T>>(sums.total(kGradCentered, channel));
+  });
+}
+
+#define FASTREG_INSTANTIATE(T)                                                                  \
+  template void batch_norm_gradient<T>(const BatchNormShape&, const BatchNormGradient<T>&,      \
+                                       const Executor&);                                        \
+  template void batch_norm_gradient_sums<T>(const BatchNormShape&, const T*, const T*,          \
+                                            const Compute<T>*, Compute<T>*, Compute<T>*,        \
+                                            const Executor&);
+FASTREG_FOR_EACH_DTYPE(FASTREG_INSTANTIATE)
+#undef FASTREG_INSTANTIATE
+
+}  // namespace fastreg

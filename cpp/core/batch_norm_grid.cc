@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/batch_norm_grid.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/chunks.h"
+
+namespace fastreg {
+namespace {
+
+// Rows at least this wide fill their vectors.
+constexpr int64_t kWideRow = 64;
+constexpr int64_t kVectorLanes = 16;
+
+int64_t fold_of(int64_t rows, int64_t channels) {
+  if (channels >= kWideRow) return 1;
+  int64_t fold = kVectorLanes / std::gcd(channels, kVectorLanes);
+  while (fold * channels < kWideRow) fold *= 2;
+  return fold <= rows ? fold : 1;
+}
+
+}  // namespace
+
+BatchNormGrid::BatchNormGrid(const BatchNormShape& shape, bool is_weighted)
+    : channels_(shape.channels), outer_(shape.outer), width_(shape.channels), inner_(shape.inner) {
+  if (shape.size() == 0) {
+    outer_ = 0;
+    inner_ = 1;
+    return;
+  }
+  if (channels_ == 1) {
+    inner_ = shape.samples();
+    outer_ = 1;
+  }
+  if (inner_ > 1) {
+    cut_runs();
+    return;
+  }
+  if (!is_weighted) {
+    const int64_t fold = fold_of(outer_, channels_);
+    last_row_width_ = outer_ % fold * channels_;
+    outer_ /= fold;
+    width_ *= fold;
+  }
+  cut_rows();
+}
+
+// Narrow blocks where there are few rows, so that there is work for several threads; else blocks
+// of whole pages and of so many rows that the partial sums are small beside them.
+void BatchNormGrid::cut_rows() {
+  constexpr int64_t kMinRows = 128, kMaxChannels = 1024, kManyParts = 8;
+  outer_step_ = std::max(kMinRows, kChunk / width_);
+  const bool has_many_parts = ceil_div(outer_, outer_step_) >= kManyParts;
+  const int64_t fitting = ceil_div(kChunk / std::min(outer_, outer_step_), kWideRow) * kWideRow;
+  channel_step_ = std::min(width_, has_many_parts ? kMaxChannels : std::max(kWideRow, fitting));
+}
+
+void BatchNormGrid::cut_runs() {
+  inner_step_ = std::min(inner_, kChunk);
+  const int64_t fitting = std::clamp<int64_t>(kChunk / inner_step_, 1, width_);
+  channel_step_ = ceil_div(width_, ceil_div(width_, fitting));
+  outer_step_ = std::max<int64_t>(1, kChunk / (inner_step_ * width_));
+}
+
+BatchNormBlock BatchNormGrid::block(int64_t task) const {
+  if (task == full_parts() * channel_parts()) {
+    return {outer_, outer_ + 1, 0, last_row_width_, 0, 1, width_, inner_};
+  }
+  const int64_t channel = task % channel_parts() * channel_step_;
+  const int64_t inner = part(task) % inner_parts() * inner_step_;
+  const int64_t outer = part(task) / inner_parts() * outer_step_;
+  return {outer,
+          std::min(outer_, outer + outer_step_),
+          channel,
+          std::min(width_, channel + channel_step_),
+          inner,
+          std::min(inner_, inner + inner_step_),
+          width_,
+          inner_};
+}
+
+template <typename S>
+SampleWeight sample_weight(const BatchNormShape& shape, const S* weights,
+                           const Executor& executor) {
+  if (weights == nullptr) return {static_cast<double>(shape.samples()), 0.0};
+  std::vector<double> partial(chunk_count(shape.samples()));
+  for_each_chunk(shape.samples(), executor, [&](int64_t chunk, int64_t begin, int64_t size) {
+    partial[chunk] = std::accumulate(weights + begin, weights + begin + size, 0.0);
+  });
+  return {std::accumulate(partial.begin(), partial.end(), 0.0), SampleWeight::kMaskEpsilon};
+}
+
+template SampleWeight sample_weight(const BatchNormShape&, const float*, const Executor&);
+template SampleWeight sample_weight(const BatchNormShape&, const double*, const Executor&);
+
+}  // namespace fastreg
