@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/check.h"
+
+namespace fastreg {
+namespace test {
+namespace {
+
+struct Case {
+  int64_t outer, channels, inner;
+  int64_t samples() const { return outer * inner; }
+  int64_t size() const { return outer * channels * inner; }
+};
+
+// The whole of x but for its first sample row and first channel: blocks may begin anywhere.
+BatchNormBlock block_of(const Case& c) {
+  return {c.outer > 1, c.outer, c.channels > 1, c.channels, c.inner > 1, c.inner, c.channels,
+          c.inner};
+}
+
+template <typename T>
+void test_case(const Tables& tables, const Case& c, int64_t offset, bool is_weighted,
+               Failures& failures) {
+  const T* type = nullptr;
+  const BatchNormKernels<T>& kernel = tables.isa->of(type).batch_norm;
+  const BatchNormKernels<T>& best = tables.best->of(type).batch_norm;
+  const BatchNormKernels<T>& reference = tables.reference->of(type).batch_norm;
+  const bool is_reference = tables.isa == tables.reference;
+  const BatchNormBlock block = block_of(c);
+  const Array<T> x = Array<T>::random(c.size(), offset, 3, 100.0);
+  const Array<T> grad = Array<T>::random(c.size(), offset, 4);
+  const Array<T> mean = Array<T>::random(c.channels, offset, 5, 100.0);
+  const Array<T> k = Array<T>::random(c.channels, offset, 6);
+  const Array<double> shift = Array<double>::random(c.channels, offset, 7, 100.0);
+  Array<T> weight = Array<T>::random(c.samples(), offset, 8);
+  for (int64_t i = 0; i < c.samples(); i += 3) weight.data()[i] = 0;
+  const T* weights = is_weighted ? weight.data() : nullptr;
+
+  // The kernel's sums and outputs, those of the reference and of the best instruction set.
+  const BatchNormKernels<T>* tested[] = {&kernel, &reference, &best};
+  std::vector<Array<double>> sums;
+  std::vector<Array<T>> outputs;
+  for (const BatchNormKernels<T>* kernels : tested) {
+    std::vector<Array<double>> s;
+    for (int i = 0; i < 5; ++i) s.push_back(Array<double>::random(c.channels, offset, 9));
+    kernels->moments(block, x.data(), weights, shift.data(), {s[0].data(), s[1].data()});
+    kernels->gradient_sums(block, grad.data(), x.data(), weights, mean.data(),
+                           {s[2].data(), s[3].data(), s[4].data()});
+    for (Array<double>& sum : s) sums.push_back(std::move(sum));
+    Array<T> y = Array<T>::random(c.size(), offset, 10);
+    Array<T> grad_x = Array<T>::random(c.size(), offset, 11);
+    kernels->normalize(block, x.data(), {mean.data(), k.data(), k.data(), k.data()}, y.data());
+    kernels->gradient(block, grad.data(), x.data(), weights,
+                      {k.data(), k.data(), mean.data(), k.data(), k.data(), k.data()},
+                      grad_x.data());
+    outputs.push_back(std::move(y));
+    outputs.push_back(std::move(grad_x));
+  }
+  for (int i = 0; i < 5; ++i) {
+    failures.check(all_close(sums[i], sums[5 + i], 1e-11), "sums of channels");
+    failures.check(is_reference || same_bits(sums[i], sums[10 + i]), "sums have the same bits");
+    failures.check(sums[i].guards_are_intact(), "sums stay within their bounds");
+  }
+  for (int i = 0; i < 2; ++i) {
+    failures.check(all_close(outputs[i], outputs[2 + i], 10 * kRounding<T>), "outputs");
+    failures.check(is_reference || same_bits(outputs[i], outputs[4 + i]),
+                   "outputs have the same bits");
+    failures.check(outputs[i].guards_are_intact(), "outputs stay within their bounds");
+  }
+}
+
+}  // namespace
+
+void test_batch_norm(const Tables& tables, Failures& failures) {
+  std::vector<Case> cases = {{1, 1, 1}, {2, 1, 300}, {3, 5, 4}, {2, 3, 1031}};
+  for (int64_t n : {1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 97}) {
+    cases.push_back({n, 13, 1});
+    cases.push_back({9, n, 1});
+    cases.push_back({2, 3, n});
+  }
+  for (const Case& c : cases) {
+    for (int64_t offset : offsets()) {
+      for (bool is_weighted : {false, true}) {
+        test_case<float>(tables, c, offset, is_weighted, failures);
+        test_case<double>(tables, c, offset, is_weighted, failures);
+      }
+    }
+  }
+}
+
+}  // namespace test
+}  // namespace fastreg

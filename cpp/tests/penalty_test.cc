@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/check.h"
+
+namespace fastreg {
+namespace test {
+namespace {
+
+template <typename T>
+void test_length(const Tables& tables, int64_t n, int64_t offset, Failures& failures) {
+  const T* type = nullptr;
+  const PenaltyKernels<T>& kernel = tables.isa->of(type).penalty;
+  const PenaltyKernels<T>& best = tables.best->of(type).penalty;
+  const PenaltyKernels<T>& reference = tables.reference->of(type).penalty;
+  const bool is_reference = tables.isa == tables.reference;
+  Array<T> w = Array<T>::random(n, offset, 1);
+  if (n > 2) w.data()[1] = T(-0.0);
+  for (int terms : {0, 1, 2, 3}) {
+    const PenaltySums sums = kernel.sums(w.data(), n, terms);
+    const PenaltySums expected = reference.sums(w.data(), n, terms);
+    failures.check(is_close(sums.magnitudes, expected.magnitudes, kSumRounding<T>), "magnitudes");
+    failures.check(is_close(sums.squares, expected.squares, kSumRounding<T>), "squares");
+    const PenaltySums best_sums = best.sums(w.data(), n, terms);
+    failures.check(is_reference || (sums.magnitudes == best_sums.magnitudes &&
+                                    sums.squares == best_sums.squares),
+                   "sums have the same bits");
+
+    Array<T> gradient(n, offset), of_best(n, 0), of_reference(n, 0);
+    kernel.gradient(w.data(), n, terms, 0.3, 0.7, gradient.data());
+    best.gradient(w.data(), n, terms, 0.3, 0.7, of_best.data());
+    reference.gradient(w.data(), n, terms, 0.3, 0.7, of_reference.data());
+    failures.check(all_close(gradient, of_reference, kRounding<T>), "gradient");
+    failures.check(is_reference || same_bits(gradient, of_best), "gradient has the same bits");
+    failures.check(gradient.guards_are_intact(), "gradient stays within its bounds");
+  }
+}
+
+// Squares that overflow or vanish in float are summed in double.
+void test_range(const Tables& tables, Failures& failures) {
+  const PenaltyKernels<float>& kernel = tables.isa->float32.penalty;
+  for (float magnitude : {1e30f, 3e38f, 1e-30f, 1e-45f}) {
+    Array<float> w(257, 1);
+    for (int i = 0; i < 257; ++i) w.data()[i] = i % 2 ? -magnitude : magnitude;
+    const PenaltySums sums = kernel.sums(w.data(), 257, kL1 | kL2);
+    const double m = magnitude;
+    failures.check(std::fabs(sums.magnitudes / (257 * m) - 1) < 1e-6, "magnitudes of any range");
+    failures.check(std::fabs(sums.squares / (257 * m * m) - 1) < 1e-6, "squares of any range");
+  }
+}
+
+}  // namespace
+
+void test_penalty(const Tables& tables, Failures& failures) {
+  for (int64_t n : lengths()) {
+    for (int64_t offset : offsets()) {
+      test_length<float>(tables, n, offset, failures);
+      test_length<double>(tables, n, offset, failures);
+    }
+  }
+  test_range(tables, failures);
+}
+
+}  // namespace test
+}  // namespace fastreg
