@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// numpy arrays as plain memory. fastreg/functional.py has checked the arguments and worded the
+// errors; what is repeated here is what memory safety needs.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <utility>
+
+#include "fastreg/dtype.h"
+#include "numpy/threads.h"
+
+namespace fastreg {
+
+namespace py = pybind11;
+
+inline Dtype dtype_of(const py::array& array) {
+  if (array.dtype().equal(py::dtype::of<float>())) return Dtype::kFloat32;
+  if (array.dtype().equal(py::dtype::of<double>())) return Dtype::kFloat64;
+  throw py::type_error("Expected an array of float32 or float64.");
+}
+
+// Calls f(null `const T*`) with the element type of `array`.
+template <typename F>
+decltype(auto) with_elements_of(const py::array& array, F&& f) {
+  return with_dtype(dtype_of(array), std::forward<F>(f));
+}
+
+inline void check_memory(const py::array& array, const py::dtype& dtype, int64_t size) {
+  if (!array.dtype().equal(dtype)) throw py::type_error("Expected arrays of one dtype.");
+  if (array.size() != size) throw py::value_error("Expected an array of another size.");
+  if (!(array.flags() & py::array::c_style)) {
+    throw py::value_error("Expected a C-contiguous array.");
+  }
+}
+
+template <typename T>
+const T* elements(const py::array& array, int64_t size) {
+  check_memory(array, py::dtype::of<T>(), size);
+  return static_cast<const T*>(array.data());
+}
+
+template <typename T>
+T* writable_elements(py::array& array, int64_t size) {
+  check_memory(array, py::dtype::of<T>(), size);
+  if (!array.writeable()) throw py::value_error("Expected a writable array.");
+  return static_cast<T*>(array.mutable_data());
+}
+
+// None is null.
+template <typename T>
+const T* optional_elements(const std::optional<py::array>& array, int64_t size) {
+  return array ? elements<T>(*array, size) : nullptr;
+}
+
+// Runs f(executor) without the interpreter's lock where that pays. Pointers were taken before and
+// the caller holds references to the arrays, so their memory stays; that another thread may write
+// to it meanwhile is what numpy's own functions accept too.
+template <typename F>
+decltype(auto) compute(int64_t size, F&& f) {
+  constexpr int64_t kWorthReleasing = 8192;
+  if (size < kWorthReleasing) return f(executor());
+  const py::gil_scoped_release released;
+  return f(executor());
+}
+
+}  // namespace fastreg

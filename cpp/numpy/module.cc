@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// fastreg._core, the numpy door: a table of contents.
+#include "numpy/module.h"
+
+#include "fastreg/isa.h"
+#include "numpy/arrays.h"
+
+namespace fastreg {
+namespace {
+
+py::dict build_info() {
+  py::dict info;
+  info["compiler"] = FASTREG_COMPILER;
+  info["openmp"] = has_openmp();
+  info["tensorflow"] = std::string(FASTREG_TENSORFLOW_VERSION).empty()
+                           ? py::object(py::none())
+                           : py::object(py::str(FASTREG_TENSORFLOW_VERSION));
+  return info;
+}
+
+}  // namespace
+}  // namespace fastreg
+
+PYBIND11_MODULE(_core, module) {
+  using namespace fastreg;
+  module.doc() = "Kernels of fastreg on numpy arrays. Use fastreg.functional, which checks.";
+  module.def("available_isas", available_isas);
+  module.def("active_isa", active_isa);
+  module.def("select_isa", select_isa, py::arg("name"));
+  module.def("num_threads", num_threads);
+  module.def("set_num_threads", set_num_threads, py::arg("threads"));
+  module.def("stay_serial", stay_serial);
+  module.def("build_info", build_info);
+  bind_penalty(module);
+  bind_dropout(module);
+  bind_batch_norm(module);
+}

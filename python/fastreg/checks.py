@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `fastreg.functional` asks of its arguments, and how it words the answer."""
+
+import math
+import numbers
+import operator
+
+import numpy as np
+
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def _names(dtypes):
+    return " or ".join(np.dtype(dtype).name for dtype in dtypes)
+
+
+def array(value, name, *, dtypes=DTYPES, shape=None):
+    """`value`, if it is a C-contiguous array of one of `dtypes` (and of `shape`)."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(
+            f"Invalid type received for argument `{name}`. Expected a numpy array of "
+            f"{_names(dtypes)}. Received: {type(value).__name__} (convert it with np.asarray)"
+        )
+    if value.dtype not in dtypes:
+        # A dtype of the other byte order has the same name.
+        received = value.dtype.name if value.dtype.isnative else value.dtype.str
+        raise TypeError(
+            f"Invalid dtype received for argument `{name}`. Expected {_names(dtypes)}. "
+            f"Received: {received} (convert it with {name}.astype)"
+        )
+    if shape is not None and value.shape != tuple(shape):
+        raise ValueError(
+            f"Invalid shape received for argument `{name}`. Expected {tuple(shape)}. "
+            f"Received: {value.shape}"
+        )
+    if not value.flags.c_contiguous:
+        raise ValueError(
+            f"Invalid memory layout received for argument `{name}`. Expected a C-contiguous array. "
+            f"Received: strides={value.strides} for shape={value.shape} "
+            f"(copy it with np.ascontiguousarray)"
+        )
+    return value
+
+
+def optional_array(value, name, **expected):
+    return None if value is None else array(value, name, **expected)
+
+
+def output(out, first, *others):
+    """`out`, or a new array like `first`; it may share memory with `first` alone."""
+    if out is None:
+        return np.empty_like(first)
+    array(out, "out", dtypes=(first.dtype,), shape=first.shape)
+    if not out.flags.writeable:
+        raise ValueError(
+            "Invalid array received for argument `out`. Expected a writable array. "
+            "Received: a read-only array"
+        )
+    # Bounds tell all there is to know about contiguous arrays.
+    is_first = out.ctypes.data == first.ctypes.data
+    overlaps = np.may_share_memory(out, first) and not is_first
+    if overlaps or any(np.may_share_memory(out, o) for o in others if o is not None):
+        raise ValueError(
+            "Invalid array received for argument `out`. Expected the first argument itself or an "
+            "array that shares memory with no argument. Received: an array that overlaps one"
+        )
+    return out
+
+
+def real(value, name):
+    if not isinstance(value, numbers.Real):
+        raise TypeError(
+            f"Invalid type received for argument `{name}`. Expected a float. "
+            f"Received: {name}={value!r} of type {type(value).__name__}"
+        )
+    return float(value)
+
+
+def factor(value, name):
+    number = real(value, name)
+    if not (math.isfinite(number) and number >= 0.0):
+        raise ValueError(
+            f"Invalid value received for argument `{name}`. Expected a finite non-negative float. "
+            f"Received: {name}={value}"
+        )
+    return number
+
+
+def rate(value):
+    number = real(value, "rate")
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(
+            "Invalid value received for argument `rate`. Expected a float value between 0 and 1. "
+            f"Received: rate={value}"
+        )
+    return number
+
+
+def epsilon(value):
+    number = real(value, "epsilon")
+    if not (math.isfinite(number) and number > 0.0):
+        raise ValueError(
+            "Invalid value received for argument `epsilon`. Expected a finite positive float. "
+            f"Received: epsilon={value}"
+        )
+    return number
+
+
+def seed(value):
+    """The pair of ints, each of 64 bits, that `value` stands for."""
+    expected = "Invalid value received for argument `seed`. Expected an int or a pair of ints"
+    try:
+        pair = (operator.index(value), 0)
+    except TypeError:
+        try:
+            pair = tuple(operator.index(word) for word in value)
+        except TypeError:
+            raise TypeError(f"{expected}. Received: seed={value!r}") from None
+        if len(pair) != 2:
+            raise ValueError(f"{expected}. Received: seed={value!r}") from None
+    if not all(-(2**63) <= word < 2**63 for word in pair):
+        raise ValueError(f"{expected} of 64 bits. Received: seed={value!r}")
+    return pair
+
+
+def rng(value):
+    if value not in ("keras", "fast"):
+        raise ValueError(
+            "Invalid value received for argument `rng`. Expected 'keras' or 'fast'. "
+            f"Received: rng={value!r}"
+        )
+    return value
+
+
+def noise_shape(value, shape):
+    """`value` with `None` replaced by the size in `shape`, worded as Keras does."""
+    if value is None:
+        return None
+    problem = "Invalid value received for argument `noise_shape`. Expected"
+    if isinstance(value, str):
+        raise ValueError(f"{problem} a tuple or list of integers. Received: noise_shape={value}")
+    try:
+        sizes = tuple(value)
+    except TypeError:
+        raise ValueError(
+            f"{problem} an iterable of integers (e.g., a tuple or list). "
+            f"Received: noise_shape={value}"
+        ) from None
+    for i, size in enumerate(sizes):
+        if size is None:
+            continue
+        if not isinstance(size, numbers.Integral):
+            raise ValueError(
+                f"{problem} all elements to be integers or None. "
+                f"Received element at index {i}: {size} (type: {type(size).__name__})"
+            )
+        if size <= 0:
+            raise ValueError(
+                f"{problem} all dimensions to be positive integers or None. "
+                f"Received negative or zero value at index {i}: {size}"
+            )
+    # Like Keras, count None from the front and broadcast from the back.
+    sizes = tuple(
+        shape[i] if size is None and i < len(shape) else size for i, size in enumerate(sizes)
+    )
+    missing = len(shape) - len(sizes)
+    sizes = (1,) * missing + sizes
+    if missing < 0 or any(s not in (1, n) for s, n in zip(sizes, shape, strict=True)):
+        raise ValueError(
+            f"{problem} a shape that broadcasts to the input's, {shape}. "
+            f"Received: noise_shape={value}"
+        )
+    return [int(size) for size in sizes]
+
+
+def axis(value, ndim):
+    """`value` counted from the front."""
+    try:
+        index = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"Invalid type received for argument `axis`. Expected an int. Received: axis={value!r}"
+        ) from None
+    if not -ndim <= index < ndim:
+        raise ValueError(
+            "Invalid value received for argument `axis`. Expected an axis of an array of "
+            f"{ndim} dimensions. Received: axis={value}"
+        )
+    return index % ndim
+
+
+def mask(value, x, axis, dtype):
+    """The weight of each sample of `x`, in `dtype`, or None."""
+    if value is None:
+        return None
+    shape = x.shape[:axis] + x.shape[axis + 1 :]
+    array(value, "mask", dtypes=(np.dtype(np.bool_), dtype), shape=shape)
+    return value.astype(dtype, copy=False)
+
+
+def samples(x, axis):
+    """No statistics can be taken of no samples, unless there are no channels either."""
+    if x.size == 0 and x.shape[axis] > 0:
+        raise ValueError(
+            "Invalid shape received for argument `x`. Expected at least one sample of each "
+            f"channel. Received: shape={x.shape} with channels on axis {axis}"
+        )

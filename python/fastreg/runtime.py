@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs: the instruction set, the threads of the numpy door, and how fastreg was built."""
+
+import operator
+import os
+import platform
+
+from fastreg import _core
+
+available_isas = _core.available_isas
+active_isa = _core.active_isa
+
+
+def set_num_threads(n):
+    """Sets how many threads `fastreg.functional` uses.
+
+    TensorFlow ops do not heed it: they run on TensorFlow's own pool. Results have the same bits for
+    every number of threads.
+
+    Args:
+        n: A positive int.
+
+    Raises:
+        TypeError: `n` is not an int.
+        ValueError: `n` is less than 1, or more than a C int holds.
+    """
+    _core.set_num_threads(_checked_threads(n, "argument `n`", n))
+
+
+def get_num_threads():
+    """How many threads `fastreg.functional` uses; always 1 in a forked child."""
+    return _core.num_threads()
+
+
+def build_info():
+    """A dict that describes this build and machine, for bug reports."""
+    from fastreg import __version__
+
+    return {
+        "version": __version__,
+        "isa": active_isa(),
+        "available_isas": available_isas(),
+        "num_threads": get_num_threads(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        **_core.build_info(),
+    }
+
+
+def _checked_threads(n, name, received):
+    message = (
+        f"Invalid value received for {name}. Expected an int between 1 and 2**31 - 1. "
+        f"Received: {received}"
+    )
+    try:
+        count = operator.index(n)
+    except TypeError:
+        raise TypeError(message) from None
+    if not 1 <= count < 2**31:
+        raise ValueError(message)
+    return count
+
+
+def _initial_threads():
+    if value := os.environ.get("FASTREG_NUM_THREADS"):
+        count = int(value) if value.isdecimal() else 0
+        return _checked_threads(
+            count, "the environment's FASTREG_NUM_THREADS", f"FASTREG_NUM_THREADS={value}"
+        )
+    # OpenMP allows a list, one number per nesting level.
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if first.isdecimal() and int(first) > 0:
+        return int(first)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+_core.select_isa(os.environ.get("FASTREG_ISA", ""))
+_core.set_num_threads(_initial_threads())
+if hasattr(os, "register_at_fork"):
+    # libgomp's threads do not survive a fork, and a child that uses them waits forever.
+    os.register_at_fork(after_in_child=_core.stay_serial)
