@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+# Finds the TensorFlow to build against and sets FASTREG_TENSORFLOW_VERSION (empty: no such door).
+
+set(FASTREG_TENSORFLOW_VERSION "")
+
+if(FASTREG_WITH_TF STREQUAL "AUTO" OR FASTREG_WITH_TF)
+  find_package(Python 3.10 REQUIRED COMPONENTS Interpreter)
+  set(tensorflow_found FALSE)
+  if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+    execute_process(
+      COMMAND ${Python_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/find_tensorflow.py
+      OUTPUT_VARIABLE tensorflow_lines
+      OUTPUT_STRIP_TRAILING_WHITESPACE
+      RESULT_VARIABLE tensorflow_status)
+    if(tensorflow_status EQUAL 0)
+      set(tensorflow_found TRUE)
+      string(REPLACE "\n" ";" tensorflow_lines "${tensorflow_lines}")
+      list(GET tensorflow_lines 0 FASTREG_TENSORFLOW_VERSION)
+      list(GET tensorflow_lines 1 FASTREG_TENSORFLOW_ROOT)
+      message(STATUS "TensorFlow ${FASTREG_TENSORFLOW_VERSION}: ${FASTREG_TENSORFLOW_ROOT}")
+    endif()
+  endif()
+  if(NOT tensorflow_found)
+    if(FASTREG_WITH_TF STREQUAL "AUTO")
+      message(STATUS "No matching TensorFlow found: building the numpy door alone")
+    else()
+      message(FATAL_ERROR "FASTREG_WITH_TF=${FASTREG_WITH_TF}, but no matching TensorFlow was "
+                          "found. cmake/find_tensorflow.py says which one is expected.")
+    endif()
+  endif()
+endif()
+
+# Sources with TensorFlow's headers take the wheel's own flags and no instruction set beyond them.
+function(fastreg_add_tensorflow_library target)
+  add_library(${target} MODULE ${ARGN})
+  target_link_libraries(
+    ${target} PRIVATE fastreg_core ${FASTREG_TENSORFLOW_ROOT}/libtensorflow_framework.so.2)
+  target_include_directories(${target} SYSTEM PRIVATE ${FASTREG_TENSORFLOW_ROOT}/include)
+  target_compile_definitions(${target} PRIVATE _GLIBCXX_USE_CXX11_ABI=1 EIGEN_MAX_ALIGN_BYTES=64)
+  # `import tensorflow` has loaded its libraries before ours.
+  set_target_properties(${target} PROPERTIES SKIP_BUILD_RPATH ON INSTALL_RPATH "")
+endfunction()

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// TensorFlow's tensors and threads as the core sees them. Every op checks its inputs through these.
+#pragma once
+
+#include <cmath>
+#include <string>
+
+#include "fastreg/parallel.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/register_types.h"
+
+namespace fastreg {
+
+// The pool of the device that the op runs on; the calling thread takes its share.
+class PoolExecutor final : public Executor {
+ public:
+  explicit PoolExecutor(tensorflow::OpKernelContext* context)
+      : pool_(context->device()->tensorflow_cpu_worker_threads()->workers) {}
+
+  void run(int64_t tasks, const Task& body) const override {
+    using Pool = tensorflow::thread::ThreadPool;
+    const int64_t block = ceil_div(tasks, pool_->NumThreads());
+    pool_->ParallelFor(tasks, Pool::SchedulingParams::Fixed(block),
+                       [&](int64_t begin, int64_t end) {
+                         for (int64_t task = begin; task < end; ++task) body(task);
+                       });
+  }
+
+ private:
+  tensorflow::thread::ThreadPool* pool_;
+};
+
+inline absl::Status expect(bool holds, const char* name, const std::string& expected,
+                           const std::string& received) {
+  if (holds) return absl::OkStatus();
+  return absl::InvalidArgumentError("Invalid value received for input `" + std::string(name) +
+                                    "`. Expected " + expected + ". Received: " + received);
+}
+
+inline absl::Status read_scalar(const tensorflow::Tensor& tensor, const char* name, double* value) {
+  TF_RETURN_IF_ERROR(expect(tensor.dims() == 0, name, "a scalar",
+                            "shape " + tensor.shape().DebugString()));
+  *value = tensor.scalar<double>()();
+  return absl::OkStatus();
+}
+
+// One value per channel; an empty tensor stands for none.
+template <typename S>
+absl::Status read_channels(const tensorflow::Tensor& tensor, const char* name, int64_t channels,
+                           const S** values) {
+  *values = tensor.NumElements() == 0 ? nullptr : tensor.flat<S>().data();
+  return expect(*values == nullptr || (tensor.dims() == 1 && tensor.dim_size(0) == channels), name,
+                "a vector of " + std::to_string(channels) + " channels",
+                "shape " + tensor.shape().DebugString());
+}
+
+template <typename S>
+absl::Status read_all_channels(const tensorflow::Tensor& tensor, const char* name,
+                               int64_t channels, const S** values) {
+  TF_RETURN_IF_ERROR(read_channels(tensor, name, channels, values));
+  return expect(*values != nullptr || channels == 0, name,
+                "a vector of " + std::to_string(channels) + " channels", "no values");
+}
+
+}  // namespace fastreg

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gradients of the TensorFlow ops, to every order."""
+
+import functools
+
+import tensorflow as tf
+
+
+@functools.cache
+def register(ops):
+    """Registers them once for the process: TensorFlow knows gradients by the ops' names."""
+
+    @tf.RegisterGradient("Fastreg>L1L2Penalty")
+    def l1_l2_penalty(op, grad):
+        w, l1, l2 = op.inputs
+        constant = op.get_attr("constant_factors")
+        by_w = ops.fastreg_l1l2_penalty_grad(w, l1, l2, grad, constant_factors=constant)
+        if constant:
+            return by_w, None, None
+        by_factors = (
+            ops.fastreg_l1l2_penalty(w, one, other) * grad for one, other in ((1.0, 0.0), (0.0, 1.0))
+        )
+        return by_w, *(tf.cast(by_factor, tf.float64) for by_factor in by_factors)
+
+    @tf.RegisterGradient("Fastreg>L1L2PenaltyGrad")
+    def l1_l2_penalty_grad(op, grad):
+        w, l1, l2, scale = op.inputs
+        by_w = grad * (2 * tf.cast(l2, w.dtype) * scale)
+        unscaled = ops.fastreg_l1l2_penalty_grad(w, l1, l2, tf.ones([], w.dtype))
+        by_scale = tf.reduce_sum(grad * unscaled)
+        if op.get_attr("constant_factors"):
+            return by_w, None, None, by_scale
+        by_l1 = tf.cast(scale * tf.reduce_sum(grad * tf.sign(w)), tf.float64)
+        by_l2 = tf.cast(2 * scale * tf.reduce_sum(grad * w), tf.float64)
+        return by_w, by_l1, by_l2, by_scale
+
+    @tf.RegisterGradient("Fastreg>Dropout")
+    def dropout(op, grad):
+        _, rate, seed, noise_shape = op.inputs
+        by_x = ops.fastreg_dropout(grad, rate, seed, noise_shape, rng=op.get_attr("rng"))
+        return by_x, None, None, None
+
+    @tf.RegisterGradient("Fastreg>BatchNorm")
+    def batch_norm(op, grad_y, grad_mean, grad_variance, *_):
+        x, gamma, _, mask, _, _, epsilon, _ = op.inputs
+        _, mean, variance, _, _ = op.outputs
+        none = tf.zeros([0], gamma.dtype)
+        by_x, by_gamma, by_beta = ops.fastreg_batch_norm_grad(
+            grad=tf.zeros_like(x) if grad_y is None else grad_y,
+            x=x,
+            mean=mean,
+            variance=variance,
+            gamma=gamma,
+            mask=mask,
+            grad_mean=none if grad_mean is None else grad_mean,
+            grad_variance=none if grad_variance is None else grad_variance,
+            epsilon=epsilon,
+            axis=op.get_attr("axis"),
+        )
+        return by_x, by_gamma, by_beta, None, None, None, None, None
+
+    @tf.RegisterGradient("Fastreg>BatchNormGrad")
+    def batch_norm_grad(op, *grads):
+        grad, x, _, _, gamma, mask, grad_mean, grad_variance, epsilon = op.inputs
+        sources = [tf.identity(source) for source in (grad, x, gamma, grad_mean, grad_variance)]
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            outputs = _composed_batch_norm_grad(*sources, mask, epsilon, op.get_attr("axis"))
+        by_grad, by_x, by_gamma, by_grad_mean, by_grad_variance = tape.gradient(
+            outputs, sources, output_gradients=grads, unconnected_gradients="zero"
+        )
+        # The statistics are functions of x here, so that by_x holds what flows through them.
+        return by_grad, by_x, None, None, by_gamma, None, by_grad_mean, by_grad_variance, None
+
+    @tf.RegisterGradient("Fastreg>BatchNormInference")
+    def batch_norm_inference(op, grad):
+        x, mean, variance, gamma, _, epsilon = op.inputs
+        axis = op.get_attr("axis")
+        none = tf.zeros([0], variance.dtype)
+        by_x = ops.fastreg_batch_norm_inference(
+            grad, none, variance, gamma, none, epsilon, axis=axis
+        )
+        center = _or_fill(mean, variance, 0)
+        sum_grad, sum_grad_centered = ops.fastreg_batch_norm_grad_sums(grad, x, center, axis=axis)
+        inv_std = tf.math.rsqrt(variance + tf.cast(epsilon, variance.dtype))
+        scale = inv_std * _or_fill(gamma, variance, 1)
+        by_variance = -0.5 * scale * tf.square(inv_std) * sum_grad_centered
+        return by_x, -scale * sum_grad, by_variance, inv_std * sum_grad_centered, sum_grad, None
+
+    @tf.RegisterGradient("Fastreg>BatchNormGradSums")
+    def batch_norm_grad_sums(op, by_sum, by_sum_centered):
+        grad, x, mean = op.inputs
+        axis = op.get_attr("axis")
+        spread = functools.partial(_spread, x=x, axis=axis)
+        by_sum, by_sum_centered = spread(by_sum), spread(by_sum_centered)
+        by_grad = by_sum + by_sum_centered * (x - spread(mean))
+        by_mean = -tf.reduce_sum(by_sum_centered * grad, _sample_axes(x, axis))
+        return by_grad, by_sum_centered * grad, by_mean
+
+
+def _or_fill(vector, like, value):
+    """`vector`, or `value` for each channel of `like` where it is empty and so stands for none."""
+    filled = tf.fill(tf.shape(like), tf.constant(value, like.dtype))
+    if vector.shape.is_fully_defined():
+        return vector if vector.shape[0] else filled
+    return tf.cond(tf.size(vector) > 0, lambda: vector, lambda: filled)
+
+
+def _sample_axes(x, axis):
+    axes = tf.range(tf.rank(x))
+    return tf.boolean_mask(axes, axes != axis % tf.rank(x))
+
+
+def _spread(vector, x, axis):
+    """One value per channel, shaped to broadcast against `x`."""
+    shape = tf.where(tf.range(tf.rank(x)) == axis % tf.rank(x), tf.size(vector), 1)
+    return tf.reshape(vector, shape)
+
+
+def _composed_batch_norm(x, gamma, beta, mask, epsilon, axis):
+    """(y, mean, variance) out of TensorFlow's own ops, in two passes."""
+    axes = _sample_axes(x, axis)
+    ones = tf.ones_like(x)
+    weights = ones
+    count = tf.reduce_sum(ones, axes)
+    if mask.shape != [0]:
+        weights = ones * tf.expand_dims(tf.reshape(mask, tf.gather(tf.shape(x), axes)), axis)
+        count = tf.reduce_sum(weights, axes) + tf.constant(1e-7, x.dtype)
+    mean = tf.reduce_sum(weights * x, axes) / count
+    centered = x - _spread(mean, x, axis)
+    variance = tf.reduce_sum(weights * tf.square(centered), axes) / count
+    scale = tf.math.rsqrt(variance + tf.cast(epsilon, x.dtype)) * gamma
+    y = centered * _spread(scale, x, axis) + _spread(beta, x, axis)
+    return y, mean, variance
+
+
+def _composed_batch_norm_grad(grad, x, gamma, grad_mean, grad_variance, mask, epsilon, axis):
+    """What the op Fastreg>BatchNormGrad computes, out of TensorFlow's own ops."""
+    channels = tf.zeros([tf.shape(x)[axis]], x.dtype)
+    scale, offset = _or_fill(gamma, channels, 1), tf.identity(channels)
+    sources = [x, scale, offset]
+    with tf.GradientTape() as tape:
+        tape.watch(sources)
+        outputs = _composed_batch_norm(x, scale, offset, mask, epsilon, axis)
+    grads = [grad, _or_fill(grad_mean, channels, 0), _or_fill(grad_variance, channels, 0)]
+    return tape.gradient(outputs, sources, output_gradients=grads)

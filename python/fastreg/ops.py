@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Penalties, dropout and batch normalization of TensorFlow tensors, differentiable.
+
+The same names and meaning as in `fastreg.functional`, eagerly and in `tf.function`. Tensors are of
+float32 or float64; float16 and bfloat16 are computed in float32. Bad input raises `ValueError`
+(`TypeError` for a wrong kind) while tracing where it can be known, else
+`tf.errors.InvalidArgumentError`.
+"""
+
+import tensorflow as tf
+
+from fastreg import checks, gradients, library
+
+__all__ = ["batch_norm", "batch_norm_inference", "dropout", "l1_l2_penalty"]
+
+_ops = library.load()
+gradients.register(_ops)
+
+NATIVE_DTYPES = (tf.float32, tf.float64)
+HALF_DTYPES = (tf.float16, tf.bfloat16)
+
+
+def l1_l2_penalty(w, l1=0.0, l2=0.0):
+    """l1 * sum(abs(w)) + l2 * sum(w**2), Keras's convention: there is no factor 1/2.
+
+    Args:
+        w: Tensor of any shape.
+        l1: Finite factor, at least 0: a float or a scalar tensor. 0 skips the term.
+        l2: Likewise.
+
+    Returns:
+        A scalar of `w`'s dtype. Differentiable by `w`, and by factors that are tensors.
+    """
+    w = _tensor(w, "w")
+    constant = not (tf.is_tensor(l1) or tf.is_tensor(l2))
+    penalty = _ops.fastreg_l1l2_penalty(
+        w=_computed(w),
+        l1=_scalar(l1, checks.factor, "l1"),
+        l2=_scalar(l2, checks.factor, "l2"),
+        constant_factors=constant,
+    )
+    return tf.cast(penalty, w.dtype)
+
+
+def dropout(x, rate, seed, *, noise_shape=None, rng="keras"):
+    """Inverted dropout: `x / (1 - rate)` where an element is kept, +0 where it is dropped.
+
+    The gradient regenerates the mask from the seed: nothing of `x`'s size is kept for it.
+
+    Args:
+        x: Tensor of any shape.
+        rate: Fraction to drop, from 0 to 1: a float or a scalar tensor (not differentiable).
+        seed: An int, a pair of ints or an integer tensor of shape (2,), as
+            `keras.random.SeedGenerator.next()` gives it. An int s means (s, 0).
+        noise_shape: Shape of the mask: per dimension the size in `x` (or None, meaning the same),
+            or 1 to drop whole slices together. May be an integer tensor.
+        rng: "keras" drops what stock Keras drops in eager mode for this seed in float32, for every
+            dtype. "fast" is a cheaper stream.
+
+    Returns:
+        A tensor like `x`.
+    """
+    x = _tensor(x, "x")
+    y = _ops.fastreg_dropout(
+        x=_computed(x),
+        rate=_scalar(rate, lambda value, _: checks.rate(value), "rate"),
+        seed=_seed(seed),
+        noise_shape=_noise_shape(noise_shape, x),
+        rng=checks.rng(rng),
+    )
+    return tf.cast(y, x.dtype)
+
+
+def batch_norm(x, gamma=None, beta=None, *, axis=-1, epsilon=1e-3, mask=None):
+    """Batch normalization with the statistics of `x` itself (Ioffe and Szegedy, 2015).
+
+    Args:
+        x: Tensor of at least one dimension.
+        gamma: Scale, a vector of the channels, or None for 1.
+        beta: Offset, a vector of the channels, or None for 0.
+        axis: The channels' axis.
+        epsilon: Finite float above 0, in the variance's unit.
+        mask: Weights of the samples in the statistics, of `x`'s shape without `axis`, or None. As
+            in Keras, sums are divided by sum(mask) + 1e-7 and every sample is normalized.
+
+    Returns:
+        `(y, mean, variance)`: y like `x`; the mean and the biased variance as vectors of the
+        channels, in float32 for half types, else in `x`'s dtype. All three are differentiable. No
+        samples give NaN statistics.
+    """
+    y, mean, variance, _, _ = batch_norm_and_moving_statistics(
+        x, gamma, beta, None, None, 0.0, axis=axis, epsilon=epsilon, mask=mask
+    )
+    return y, mean, variance
+
+
+def batch_norm_and_moving_statistics(
+    x, gamma, beta, moving_mean, moving_variance, momentum, *, axis, epsilon, mask=None
+):
+    """`batch_norm`, and moving * momentum + batch * (1 - momentum) of both statistics.
+
+    Without a sample (or one with weight) the moving statistics are returned as they were.
+
+    Returns:
+        `(y, mean, variance, new_moving_mean, new_moving_variance)`; no gradient flows through the
+        last two.
+    """
+    x = _tensor(x, "x")
+    computed = _computed(x)
+    channels = _channels(x, axis)
+    y, *statistics = _ops.fastreg_batch_norm(
+        x=computed,
+        gamma=_vector(gamma, "gamma", computed.dtype, channels),
+        beta=_vector(beta, "beta", computed.dtype, channels),
+        mask=_mask(mask, x, axis, computed.dtype),
+        moving_mean=_vector(moving_mean, "moving_mean", computed.dtype, channels),
+        moving_variance=_vector(moving_variance, "moving_variance", computed.dtype, channels),
+        epsilon=tf.constant(checks.epsilon(epsilon), tf.float64),
+        momentum=tf.constant(momentum, tf.float64),
+        axis=axis,
+    )
+    return tf.cast(y, x.dtype), *statistics
+
+
+def batch_norm_inference(x, mean, variance, gamma=None, beta=None, *, axis=-1, epsilon=1e-3):
+    """Batch normalization with given statistics: (x - mean) / sqrt(variance + epsilon) * gamma + beta.
+
+    Args:
+        x: Tensor of at least one dimension.
+        mean: Vector of the channels.
+        variance: Likewise.
+        gamma: Scale, a vector of the channels, or None for 1.
+        beta: Offset, a vector of the channels, or None for 0.
+        axis: The channels' axis.
+        epsilon: Finite float above 0, in the variance's unit.
+
+    Returns:
+        A tensor like `x`, differentiable by every tensor given.
+    """
+    x = _tensor(x, "x")
+    computed = _computed(x)
+    channels = _channels(x, axis)
+    y = _ops.fastreg_batch_norm_inference(
+        x=computed,
+        mean=_vector(mean, "mean", computed.dtype, channels),
+        variance=_vector(variance, "variance", computed.dtype, channels),
+        gamma=_vector(gamma, "gamma", computed.dtype, channels),
+        beta=_vector(beta, "beta", computed.dtype, channels),
+        epsilon=tf.constant(checks.epsilon(epsilon), tf.float64),
+        axis=axis,
+    )
+    return tf.cast(y, x.dtype)
+
+
+def _tensor(value, name):
+    tensor = tf.convert_to_tensor(value)
+    if tensor.dtype not in NATIVE_DTYPES + HALF_DTYPES:
+        expected = ", ".join(dtype.name for dtype in NATIVE_DTYPES + HALF_DTYPES)
+        raise TypeError(
+            f"Invalid dtype received for argument `{name}`. Expected one of {expected}. "
+            f"Received: {tensor.dtype.name}"
+        )
+    return tensor
+
+
+def _computed(tensor):
+    """`tensor` in the precision in which it is computed."""
+    return tf.cast(tensor, tf.float32) if tensor.dtype in HALF_DTYPES else tensor
+
+
+def _scalar(value, check, name):
+    if not tf.is_tensor(value):
+        return tf.constant(check(value, name), tf.float64)
+    if not value.shape.is_compatible_with([]):
+        raise ValueError(
+            f"Invalid shape received for argument `{name}`. Expected a scalar. "
+            f"Received: {value.shape}"
+        )
+    return tf.cast(value, tf.float64)
+
+
+def _seed(value):
+    if not tf.is_tensor(value):
+        return tf.constant(checks.seed(value), tf.int64)
+    expected = "Invalid value received for argument `seed`. Expected an integer tensor of shape (2,)"
+    if not value.dtype.is_integer:
+        raise TypeError(f"{expected}. Received: dtype={value.dtype.name}")
+    if not value.shape.is_compatible_with([2]):
+        raise ValueError(f"{expected}. Received: shape={value.shape}")
+    return value if value.dtype == tf.int32 else tf.cast(value, tf.int64)
+
+
+def _noise_shape(value, x):
+    if value is None:
+        return tf.constant([], tf.int64)
+    if tf.is_tensor(value):
+        return tf.cast(value, tf.int64)
+    if x.shape.is_fully_defined():
+        return tf.constant(checks.noise_shape(value, tuple(x.shape)), tf.int64)
+    sizes = tf.shape(x, tf.int64)
+    given = [sizes[i] if size is None else tf.constant(size, tf.int64) for i, size in enumerate(value)]
+    missing = tf.ones([tf.maximum(tf.rank(x) - len(given), 0)], tf.int64)
+    return tf.concat([missing, tf.stack(given)], 0) if given else missing
+
+
+def _channels(x, axis):
+    """How many channels there are, None where it is unknown."""
+    if x.shape.rank is None:
+        return None
+    return x.shape[checks.axis(axis, x.shape.rank)]
+
+
+def _vector(value, name, dtype, channels):
+    """One value per channel in `dtype`; an empty vector for None, as the ops want it."""
+    if value is None:
+        return tf.constant([], dtype)
+    vector = tf.convert_to_tensor(value)
+    if not vector.shape.is_compatible_with([channels]):
+        raise ValueError(
+            f"Invalid shape received for argument `{name}`. Expected {(channels,)}. "
+            f"Received: {vector.shape}"
+        )
+    return tf.cast(vector, dtype)
+
+
+def _mask(value, x, axis, dtype):
+    if value is None:
+        return tf.constant([], dtype)
+    mask = tf.convert_to_tensor(value)
+    if x.shape.rank is not None:
+        samples = x.shape.as_list()
+        del samples[axis]
+        if not mask.shape.is_compatible_with(samples):
+            raise ValueError(
+                f"Invalid shape received for argument `mask`. Expected {tuple(samples)}. "
+                f"Received: {mask.shape}"
+            )
+    return tf.cast(mask, dtype)
