@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the Keras door can run natively. Where it cannot, its classes do what stock Keras does."""
+
+import functools
+import warnings
+
+import keras
+
+FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
+
+
+@functools.cache
+def ops():
+    """`fastreg.ops`, or None, after one warning that says why."""
+    if keras.backend.backend() != "tensorflow":
+        reason = (
+            f"fastreg's ops need the TensorFlow backend of Keras. Received: "
+            f"{keras.backend.backend()} (set KERAS_BACKEND=tensorflow)"
+        )
+    else:
+        try:
+            from fastreg import ops
+
+            return ops
+        except ImportError as error:
+            reason = str(error)
+    warnings.warn(f"Stock Keras computes in place of fastreg. {reason}", stacklevel=3)
+    return None
+
+
+def takes(x):
+    """Whether an op takes `x`: a dense tensor or variable of floats, not a symbolic one of Keras."""
+    if ops() is None or isinstance(x, keras.KerasTensor):
+        return False
+    if isinstance(x, keras.Variable):
+        return keras.backend.standardize_dtype(x.dtype) in FLOAT_DTYPES
+    import tensorflow as tf
+
+    return tf.is_tensor(x) and isinstance(x, tf.Tensor) and x.dtype.name in FLOAT_DTYPES

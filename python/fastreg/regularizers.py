@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keras's L1 and L2 regularizers on fastreg's kernels.
+
+Arguments, config and names are Keras's: see `keras.regularizers`. L2 has no factor 1/2, so the
+textbook's lambda/2 * sum(w**2) is `l2(lambda / 2)`.
+"""
+
+import keras
+
+from fastreg import native
+
+__all__ = ["L1", "L1L2", "L2", "l1", "l1_l2", "l2"]
+
+
+class _Native:
+    """Evaluates the penalty natively where it can be, else as the stock class does."""
+
+    def __call__(self, x):
+        if not native.takes(x):
+            return super().__call__(x)
+        return native.ops().l1_l2_penalty(x, **self._factors())
+
+
+@keras.saving.register_keras_serializable(package="fastreg")
+class L1(_Native, keras.regularizers.L1):
+    """l1 * sum(abs(x)), with gradient l1 * sign(x), which is 0 at ±0."""
+
+    def __init__(self, l1=0.01):
+        super().__init__(l1)
+        # Keras keeps the factor as a float32 tensor; this is what the caller gave.
+        self._l1 = 0.01 if l1 is None else float(l1)
+
+    def _factors(self):
+        return {"l1": self._l1}
+
+
+@keras.saving.register_keras_serializable(package="fastreg")
+class L2(_Native, keras.regularizers.L2):
+    """l2 * sum(x**2), with gradient 2 * l2 * x."""
+
+    def _factors(self):
+        return {"l2": self.l2}
+
+
+@keras.saving.register_keras_serializable(package="fastreg")
+class L1L2(_Native, keras.regularizers.L1L2):
+    """l1 * sum(abs(x)) + l2 * sum(x**2), from one reading of x."""
+
+    def _factors(self):
+        return {"l1": self.l1, "l2": self.l2}
+
+
+l1, l2, l1_l2 = L1, L2, L1L2
