@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+BUILD := build/dev
+REQUIREMENTS := $(VENV)/requirements.txt
+# The last command of a recipe makes its stamp: what fails half-way is done again. The names carry the
+# setting, so that another one is another build.
+READY := $(VENV)/.ready-$(FASTREG_WITH_TF)
+LINT_READY := $(VENV)/.lint-ready
+BUILT := $(BUILD)/.built-$(FASTREG_WITH_TF)
+
+# Folders too: theirs is the time that changes when a file goes.
+SOURCES := CMakeLists.txt pyproject.toml python/fastreg/__init__.py \
+  $(shell find cmake cpp -name __pycache__ -prune -o -print 2>/dev/null)
+CXX_FILES = $(shell find cpp -name '*.h' -o -name '*.cc')
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+say = @printf '\n== %s\n' "$(1)"
+
+.PHONY: help build test demo lint format clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 10
+	@echo 'Variables: PYTHON (makes .venv), PYTEST_ARGS, FASTREG_WITH_TF=0 (no TensorFlow), CMAKE_BUILD_PARALLEL_LEVEL'
+
+build: $(BUILT) ## compile, and install into .venv so that edited Python files are live
+
+test: build ## C++ tests, then Python tests
+	$(call say,C++ tests)
+	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
+	$(call say,Python tests)
+	@$(PY) -m pytest $(PYTEST_ARGS)
+
+demo: build ## train a small network with and without fastreg
+	@$(PY) examples/digits.py
+
+lint: $(LINT_READY) ## check formatting and common mistakes
+	@$(PY) -m ruff check
+	@$(PY) -m ruff format --check
+	@$(VENV)/bin/clang-format --dry-run --Werror $(CXX_FILES)
+
+format: $(LINT_READY) ## put right what lint can put right by itself
+	@$(PY) -m ruff check --fix-only
+	@$(PY) -m ruff format
+	@$(VENV)/bin/clang-format -i $(CXX_FILES)
+
+clean: ## remove what was built; .venv stays
+	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	@find . -path ./$(VENV) -prune -o -name __pycache__ -exec rm -rf {} +
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo 'fastreg needs Python 3.10 or newer, and $(PYTHON) is not; name another one: make PYTHON=python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo 'The venv module of $(PYTHON) is missing; on Debian and Ubuntu it is in the package python3-venv.' >&2; exit 1; }
+	$(call say,Making $(VENV))
+	@$(PYTHON) -m venv $(VENV)
+
+$(READY): pyproject.toml cmake/build_backend.py cmake/find_tensorflow.py cmake/requirements.py | $(PY)
+	$(call say,Installing what the build and the tests need (TensorFlow takes a while))
+	@$(PIP) --version >/dev/null 2>&1 || $(PY) -m ensurepip
+	@$(PIP) install --quiet 'tomli; python_version < "3.11"'
+	@$(PY) cmake/requirements.py build-system test > $(REQUIREMENTS)
+	@$(PIP) install --quiet -r $(REQUIREMENTS)
+	@$(PY) cmake/requirements.py backend > $(REQUIREMENTS)
+	@$(PIP) install --quiet -r $(REQUIREMENTS)
+	@touch $@
+
+$(LINT_READY): pyproject.toml $(READY)
+	@$(PY) cmake/requirements.py lint > $(REQUIREMENTS)
+	@$(PIP) install --quiet -r $(REQUIREMENTS)
+	@touch $@
+
+$(BUILT): $(READY) $(SOURCES)
+	$(call say,Building fastreg (the first time takes minutes))
+	@rm -f $(BUILD)/.built-*
+	@touch $(VENV)/.started  # its time becomes the stamp's: an edit made during the build counts as new
+	@$(PIP) install --quiet --no-build-isolation --editable . \
+	  -C build-dir=$(BUILD) -C cmake.define.FASTREG_BUILD_TESTS=ON
+	@mv $(VENV)/.started $@

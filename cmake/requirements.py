@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prints lists of requirements for `pip install -r`, so that the Makefile repeats none.
+
+Each argument is `build-system`, `backend` (what the build backend asks for on this machine), or the
+name of an extra or a dependency group of pyproject.toml.
+"""
+
+import sys
+from pathlib import Path
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+
+def requirements(name: str) -> list[str]:
+    if name == "backend":
+        import build_backend  # runs only once `build-system` is installed
+
+        return build_backend.get_requires_for_build_editable()
+    pyproject = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+    if name == "build-system":
+        return pyproject["build-system"]["requires"]
+    lists = pyproject["project"]["optional-dependencies"] | pyproject["dependency-groups"]
+    return lists[name]
+
+
+for name in sys.argv[1:]:
+    print(*requirements(name), sep="\n")
