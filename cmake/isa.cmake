@@ -5,8 +5,9 @@
 set(FASTREG_ISAS scalar reference)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
   set(FASTREG_ISAS avx512 avx2 scalar reference)
-  set(FASTREG_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
-  set(FASTREG_FLAGS_avx2 -mavx2)
+  set(FASTREG_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mf16c
+                           -mprefer-vector-width=512)
+  set(FASTREG_FLAGS_avx2 -mavx2 -mf16c)
 endif()
 
 # Bits must not depend on the instruction set: no contraction into FMA, and never -ffast-math.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/batch_norm_grid.h"
+#include "fastreg/half.h"
 #include "fastreg/isa.h"
 #include "kernels/table.h"
 
@@ -63,7 +64,7 @@ void batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
   const BatchNormGrid grid(shape, args.weights != nullptr);
   ChannelArray<double> shift(grid);
   for (int64_t channel = 0; shape.size() > 0 && channel < shape.channels; ++channel) {
-    const double sample = static_cast<double>(args.x[channel * shape.inner]);
+    const double sample = to_compute(args.x[channel * shape.inner]);
     shift.set(channel, std::isfinite(sample) ? sample : 0.0);
   }
   PartialSums<2> sums(grid);

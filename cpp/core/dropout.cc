@@ -89,7 +89,7 @@ void dropout(const T* x, int64_t n, const DropoutSpec& spec, T* y, const Executo
   if (spec.rate == 0.0 || spec.rate == 1.0) {
     for_each_chunk(n, executor, [&](int64_t, int64_t begin, int64_t size) {
       if (spec.rate == 1.0) {
-        std::fill_n(y + begin, size, T(0));
+        std::fill_n(y + begin, size, T{});
       } else if (y != x) {
         std::copy_n(x + begin, size, y + begin);
       }

@@ -23,9 +23,12 @@ bool is_supported(const char* name) {
 #if defined(__x86_64__)
   if (std::strcmp(name, "avx512") == 0) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("f16c");
   }
-  if (std::strcmp(name, "avx2") == 0) return __builtin_cpu_supports("avx2");
+  if (std::strcmp(name, "avx2") == 0) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
+  }
 #endif
   return std::strcmp(name, "scalar") == 0 || std::strcmp(name, "reference") == 0;
 }

@@ -20,7 +20,8 @@ Kernels<T> kernels_of() {
 
 const KernelTable& table() {
   static const KernelTable table = {FASTREG_NAME_OF(FASTREG_KERNEL_ISA), mask_kernels(),
-                                    kernels_of<float>(), kernels_of<double>()};
+                                    kernels_of<float>(),             kernels_of<double>(),
+                                    kernels_of<Half>(),              kernels_of<BFloat16>()};
   return table;
 }
 

@@ -21,9 +21,13 @@ struct KernelTable {
   MaskKernels mask;
   Kernels<float> float32;
   Kernels<double> float64;
+  Kernels<Half> float16;
+  Kernels<BFloat16> bfloat16;
 
   const Kernels<float>& of(const float*) const { return float32; }
   const Kernels<double>& of(const double*) const { return float64; }
+  const Kernels<Half>& of(const Half*) const { return float16; }
+  const Kernels<BFloat16>& of(const BFloat16*) const { return bfloat16; }
 };
 
 }  // namespace fastreg

@@ -15,6 +15,25 @@ static inline __m256i lanes64_below(int64_t n) {
   return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
 }
 
+// Elements of two bytes. AVX2 has no masked access to them.
+static inline __m128i load_halves(const void* p, Whole, int lanes) {
+  const auto* from = static_cast<const __m128i*>(p);
+  return lanes == 8 ? _mm_loadu_si128(from) : _mm_loadl_epi64(from);
+}
+static inline __m128i load_halves(const void* p, Counted count, int lanes) {
+  alignas(16) uint16_t some[8] = {};
+  for (int i = 0; i < lanes && i < count.n; ++i) some[i] = static_cast<const uint16_t*>(p)[i];
+  return _mm_load_si128(reinterpret_cast<const __m128i*>(some));
+}
+static inline void store_halves(void* p, Whole, __m128i v) {
+  _mm_storeu_si128(static_cast<__m128i*>(p), v);
+}
+static inline void store_halves(void* p, Counted count, __m128i v) {
+  alignas(16) uint16_t some[8];
+  _mm_store_si128(reinterpret_cast<__m128i*>(some), v);
+  for (int i = 0; i < 8 && i < count.n; ++i) static_cast<uint16_t*>(p)[i] = some[i];
+}
+
 template <>
 struct Vec<float> {
   using Value = float;
@@ -27,9 +46,37 @@ struct Vec<float> {
   static Vec load(const float* p, Counted count) {
     return {_mm256_maskload_ps(p, lanes32_below(count.n))};
   }
+  template <typename Lanes>
+  static Vec load(const Half* p, Lanes lanes) {
+    return {_mm256_cvtph_ps(load_halves(p, lanes, kLanes))};
+  }
+  template <typename Lanes>
+  static Vec load(const BFloat16* p, Lanes lanes) {
+    return {widened(load_halves(p, lanes, kLanes))};
+  }
+  static __m256 widened(__m128i bfloats) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bfloats), 16));
+  }
   void store(float* p, Whole) const { _mm256_storeu_ps(p, v); }
   void store(float* p, Counted count) const {
     _mm256_maskstore_ps(p, lanes32_below(count.n), v);
+  }
+  template <typename Lanes>
+  void store(Half* p, Lanes lanes) const {
+    store_halves(p, lanes, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  }
+  // Rounded by adding just less than half of the last place, or half where it is odd.
+  template <typename Lanes>
+  void store(BFloat16* p, Lanes lanes) const {
+    const __m256i bits = _mm256_castps_si256(v);
+    const __m256i is_odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i rounded =
+        _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), is_odd);
+    const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+    const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    const __m256i kept = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, is_nan), 16);
+    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(kept, kept), 0x08);
+    store_halves(p, lanes, _mm256_castsi256_si128(packed));
   }
   Vec keep(uint64_t bits) const {
     const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
@@ -68,6 +115,15 @@ struct Vec<double> {
   static Vec load(const float* p, Counted count) {
     const __m128i lanes = _mm256_castsi256_si128(lanes32_below(count.n));
     return {_mm256_cvtps_pd(_mm_maskload_ps(p, lanes))};
+  }
+  template <typename Lanes>
+  static Vec load(const Half* p, Lanes lanes) {
+    return {_mm256_cvtps_pd(_mm_cvtph_ps(load_halves(p, lanes, kLanes)))};
+  }
+  template <typename Lanes>
+  static Vec load(const BFloat16* p, Lanes lanes) {
+    const __m256 wide = Vec<float>::widened(load_halves(p, lanes, kLanes));
+    return {_mm256_cvtps_pd(_mm256_castps256_ps128(wide))};
   }
   void store(double* p, Whole) const { _mm256_storeu_pd(p, v); }
   void store(double* p, Counted count) const {

@@ -10,6 +10,26 @@ static inline uint32_t lane_mask(int64_t n, int lanes) {
   return n >= lanes ? (1u << lanes) - 1 : n <= 0 ? 0u : (1u << n) - 1;
 }
 
+// Sixteen, or eight, elements of two bytes.
+static inline __m256i load_halves(const void* p, Whole) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+}
+static inline __m256i load_halves(const void* p, Counted count) {
+  return _mm256_maskz_loadu_epi16(static_cast<__mmask16>(lane_mask(count.n, 16)), p);
+}
+static inline __m128i load_eight_halves(const void* p, Whole) {
+  return _mm_loadu_si128(static_cast<const __m128i*>(p));
+}
+static inline __m128i load_eight_halves(const void* p, Counted count) {
+  return _mm_maskz_loadu_epi16(static_cast<__mmask8>(lane_mask(count.n, 8)), p);
+}
+static inline void store_halves(void* p, Whole, __m256i v) {
+  _mm256_storeu_si256(static_cast<__m256i*>(p), v);
+}
+static inline void store_halves(void* p, Counted count, __m256i v) {
+  _mm256_mask_storeu_epi16(p, static_cast<__mmask16>(lane_mask(count.n, 16)), v);
+}
+
 template <>
 struct Vec<float> {
   using Value = float;
@@ -22,9 +42,35 @@ struct Vec<float> {
   static Vec load(const float* p, Counted count) {
     return {_mm512_maskz_loadu_ps(static_cast<__mmask16>(lane_mask(count.n, kLanes)), p)};
   }
+  template <typename Lanes>
+  static Vec load(const Half* p, Lanes lanes) {
+    return {_mm512_cvtph_ps(load_halves(p, lanes))};
+  }
+  template <typename Lanes>
+  static Vec load(const BFloat16* p, Lanes lanes) {
+    return {_mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(load_halves(p, lanes)), 16))};
+  }
   void store(float* p, Whole) const { _mm512_storeu_ps(p, v); }
   void store(float* p, Counted count) const {
     _mm512_mask_storeu_ps(p, static_cast<__mmask16>(lane_mask(count.n, kLanes)), v);
+  }
+  template <typename Lanes>
+  void store(Half* p, Lanes lanes) const {
+    store_halves(p, lanes, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  }
+  // Rounded by adding just less than half of the last place, or half where it is odd.
+  template <typename Lanes>
+  void store(BFloat16* p, Lanes lanes) const {
+    const __m512i bits = _mm512_castps_si512(v);
+    const __m512i is_odd =
+        _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i rounded =
+        _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), is_odd);
+    const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
+    const __mmask16 is_nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    const __m512i kept = _mm512_mask_mov_epi32(rounded, is_nan, quiet);
+    store_halves(p, lanes, _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16)));
   }
   Vec keep(uint64_t bits) const {
     return {_mm512_maskz_mov_ps(static_cast<__mmask16>(bits), v)};
@@ -64,6 +110,16 @@ struct Vec<double> {
   static Vec load(const float* p, Counted count) {
     return {_mm512_cvtps_pd(
         _mm256_maskz_loadu_ps(static_cast<__mmask8>(lane_mask(count.n, kLanes)), p))};
+  }
+  template <typename Lanes>
+  static Vec load(const Half* p, Lanes lanes) {
+    return {_mm512_cvtps_pd(_mm256_cvtph_ps(load_eight_halves(p, lanes)))};
+  }
+  template <typename Lanes>
+  static Vec load(const BFloat16* p, Lanes lanes) {
+    const __m256i bits =
+        _mm256_slli_epi32(_mm256_cvtepu16_epi32(load_eight_halves(p, lanes)), 16);
+    return {_mm512_cvtps_pd(_mm256_castsi256_ps(bits))};
   }
   void store(double* p, Whole) const { _mm512_storeu_pd(p, v); }
   void store(double* p, Counted count) const {

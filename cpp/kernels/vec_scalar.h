@@ -2,6 +2,8 @@
 // Plain C++, for every processor. Four lanes let the compiler use what it finds.
 #pragma once
 
+#include "fastreg/half.h"
+
 namespace fastreg {
 namespace FASTREG_KERNEL_ISA {
 
@@ -23,19 +25,19 @@ struct Vec {
   }
   template <typename T>
   static Vec load(const T* p, Whole) {
-    return each([=](int lane) { return static_cast<S>(p[lane]); });
+    return each([=](int lane) { return static_cast<S>(to_compute(p[lane])); });
   }
   template <typename T>
   static Vec load(const T* p, Counted count) {
-    return each([=](int lane) { return lane < count.n ? static_cast<S>(p[lane]) : S(0); });
+    return each([=](int lane) { return lane < count.n ? static_cast<S>(to_compute(p[lane])) : S(0); });
   }
   template <typename T>
   void store(T* p, Whole) const {
-    for (int lane = 0; lane < kLanes; ++lane) p[lane] = static_cast<T>(v[lane]);
+    for (int lane = 0; lane < kLanes; ++lane) p[lane] = from_compute<T>(v[lane]);
   }
   template <typename T>
   void store(T* p, Counted count) const {
-    for (int lane = 0; lane < kLanes && lane < count.n; ++lane) p[lane] = static_cast<T>(v[lane]);
+    for (int lane = 0; lane < kLanes && lane < count.n; ++lane) p[lane] = from_compute<T>(v[lane]);
   }
   Vec keep(uint64_t bits) const {
     return each([&](int lane) { return bits >> lane & 1 ? v[lane] : S(0); });

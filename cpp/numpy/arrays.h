@@ -16,11 +16,25 @@ namespace fastreg {
 
 namespace py = pybind11;
 
+// By name: bfloat16 is an extension of numpy's types, by the package ml_dtypes.
 inline Dtype dtype_of(const py::array& array) {
-  if (array.dtype().equal(py::dtype::of<float>())) return Dtype::kFloat32;
-  if (array.dtype().equal(py::dtype::of<double>())) return Dtype::kFloat64;
-  throw py::type_error("Expected an array of float32 or float64.");
+  const auto name = py::str(array.dtype().attr("name")).cast<std::string>();
+  const bool is_native = array.dtype().attr("isnative").cast<bool>();
+  if (is_native && name == "float32") return Dtype::kFloat32;
+  if (is_native && name == "float64") return Dtype::kFloat64;
+  if (is_native && name == "float16") return Dtype::kFloat16;
+  if (is_native && name == "bfloat16") return Dtype::kBFloat16;
+  throw py::type_error("Expected an array of float32, float64, float16 or bfloat16.");
 }
+
+template <typename T>
+constexpr Dtype kDtypeOf = Dtype::kFloat32;
+template <>
+inline constexpr Dtype kDtypeOf<double> = Dtype::kFloat64;
+template <>
+inline constexpr Dtype kDtypeOf<Half> = Dtype::kFloat16;
+template <>
+inline constexpr Dtype kDtypeOf<BFloat16> = Dtype::kBFloat16;
 
 // Calls f(null `const T*`) with the element type of `array`.
 template <typename F>
@@ -28,8 +42,8 @@ decltype(auto) with_elements_of(const py::array& array, F&& f) {
   return with_dtype(dtype_of(array), std::forward<F>(f));
 }
 
-inline void check_memory(const py::array& array, const py::dtype& dtype, int64_t size) {
-  if (!array.dtype().equal(dtype)) throw py::type_error("Expected arrays of one dtype.");
+inline void check_memory(const py::array& array, Dtype dtype, int64_t size) {
+  if (dtype_of(array) != dtype) throw py::type_error("Expected an array of another dtype.");
   if (array.size() != size) throw py::value_error("Expected an array of another size.");
   if (!(array.flags() & py::array::c_style)) {
     throw py::value_error("Expected a C-contiguous array.");
@@ -38,13 +52,13 @@ inline void check_memory(const py::array& array, const py::dtype& dtype, int64_t
 
 template <typename T>
 const T* elements(const py::array& array, int64_t size) {
-  check_memory(array, py::dtype::of<T>(), size);
+  check_memory(array, kDtypeOf<T>, size);
   return static_cast<const T*>(array.data());
 }
 
 template <typename T>
 T* writable_elements(py::array& array, int64_t size) {
-  check_memory(array, py::dtype::of<T>(), size);
+  check_memory(array, kDtypeOf<T>, size);
   if (!array.writeable()) throw py::value_error("Expected a writable array.");
   return static_cast<T*>(array.mutable_data());
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/batch_norm.h"
 
+#include "fastreg/half.h"
 #include "kernels/families.h"
 
 namespace fastreg {
@@ -38,7 +39,7 @@ void moments(const BatchNormBlock& block, const T* x, const Compute<T>* weights,
   for_each(block, [&](int64_t channel, int64_t i, int64_t sample) {
     const double weight = weight_of(weights, sample);
     if (weight == 0.0) return;
-    const double d = static_cast<double>(x[i]) - shift[channel];
+    const double d = double{to_compute(x[i])} - shift[channel];
     sums.sum[channel] += weight * d;
     sums.squares[channel] += weight * d * d;
   });
@@ -48,8 +49,8 @@ template <typename T>
 void normalize(const BatchNormBlock& block, const T* x,
                const NormalizeCoefficients<Compute<T>>& k, T* y) noexcept {
   for_each(block, [&](int64_t c, int64_t i, int64_t) {
-    const double centered = static_cast<double>(x[i]) - k.mean[c] - k.mean_rest[c];
-    y[i] = static_cast<T>(centered * k.scale[c] + k.offset[c]);
+    const double centered = double{to_compute(x[i])} - k.mean[c] - k.mean_rest[c];
+    y[i] = from_compute<T>(static_cast<Compute<T>>(centered * k.scale[c] + k.offset[c]));
   });
 }
 
@@ -61,8 +62,8 @@ void gradient_sums(const BatchNormBlock& block, const T* grad, const T* x,
   clear(block, sums.grad_centered);
   clear(block, sums.centered);
   for_each(block, [&](int64_t channel, int64_t i, int64_t sample) {
-    const double g = static_cast<double>(grad[i]);
-    const double centered = static_cast<double>(x[i]) - mean[channel];
+    const double g = double{to_compute(grad[i])};
+    const double centered = double{to_compute(x[i])} - mean[channel];
     sums.grad[channel] += g;
     sums.grad_centered[channel] += g * centered;
     const double weight = weight_of(weights, sample);
@@ -75,10 +76,11 @@ void gradient(const BatchNormBlock& block, const T* grad, const T* x, const Comp
               const GradientCoefficients<Compute<T>>& k, T* grad_x) noexcept {
   for_each(block, [&](int64_t c, int64_t i, int64_t sample) {
     const double weight = weight_of(weights, sample);
-    const double centered = static_cast<double>(x[i]) - k.mean[c] - k.mean_rest[c];
-    const double direct = k.scale[c] * (static_cast<double>(grad[i]) - weight * k.grad_mean[c]);
+    const double centered = double{to_compute(x[i])} - k.mean[c] - k.mean_rest[c];
+    const double direct = k.scale[c] * (double{to_compute(grad[i])} - weight * k.grad_mean[c]);
     const double through_statistics = weight == 0.0 ? 0.0 : centered * k.slope[c] - k.offset[c];
-    grad_x[i] = static_cast<T>(direct - weight * through_statistics);
+    const double result = direct - weight * through_statistics;
+    grad_x[i] = from_compute<T>(static_cast<Compute<T>>(result));
   });
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/dropout.h"
 
+#include "fastreg/half.h"
 #include "kernels/families.h"
 #include "kernels/philox.h"
 
@@ -44,13 +45,13 @@ void bits(const MaskStream& stream, int64_t first, int64_t n, uint64_t* bits) no
 
 template <typename T>
 T scaled(T x, double scale) {
-  return static_cast<T>(static_cast<Compute<T>>(x) * static_cast<Compute<T>>(scale));
+  return from_compute<T>(to_compute(x) * static_cast<Compute<T>>(scale));
 }
 
 template <typename T>
 void drop(const MaskStream& stream, int64_t first, const T* x, int64_t n, double scale,
           T* y) noexcept {
-  for (int64_t i = 0; i < n; ++i) y[i] = is_kept(stream, first + i) ? scaled(x[i], scale) : T(0);
+  for (int64_t i = 0; i < n; ++i) y[i] = is_kept(stream, first + i) ? scaled(x[i], scale) : T{};
 }
 
 template <typename T>
@@ -58,7 +59,7 @@ void apply(const uint64_t* bits, int64_t offset, bool repeat, const T* x, int64_
            T* y) noexcept {
   for (int64_t i = 0; i < n; ++i) {
     const int64_t bit = repeat ? offset : offset + i;
-    y[i] = bits[bit / 64] >> (bit % 64) & 1 ? scaled(x[i], scale) : T(0);
+    y[i] = bits[bit / 64] >> (bit % 64) & 1 ? scaled(x[i], scale) : T{};
   }
 }
 

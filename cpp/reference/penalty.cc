@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "fastreg/half.h"
 #include "kernels/families.h"
 
 namespace fastreg {
@@ -13,7 +14,7 @@ template <typename T>
 PenaltySums sums(const T* w, int64_t n, int terms) noexcept {
   PenaltySums sums = {0.0, 0.0};
   for (int64_t i = 0; i < n; ++i) {
-    const double x = static_cast<double>(w[i]);
+    const double x = to_compute(w[i]);
     if (terms & kL1) sums.magnitudes += std::fabs(x);
     if (terms & kL2) sums.squares += x * x;
   }
@@ -23,11 +24,11 @@ PenaltySums sums(const T* w, int64_t n, int terms) noexcept {
 template <typename T>
 void gradient(const T* w, int64_t n, int terms, double a, double b, T* gradient) noexcept {
   for (int64_t i = 0; i < n; ++i) {
-    const double x = static_cast<double>(w[i]);
+    const double x = to_compute(w[i]);
     const double sign = x > 0.0 ? 1.0 : x < 0.0 ? -1.0 : x;
     const double of_l1 = terms & kL1 ? a * sign : 0.0;
     const double of_l2 = terms & kL2 ? b * x : 0.0;
-    gradient[i] = static_cast<T>(of_l1 + of_l2);
+    gradient[i] = from_compute<T>(static_cast<Compute<T>>(of_l1 + of_l2));
   }
 }
 

@@ -28,12 +28,13 @@ void test_case(const Tables& tables, const Case& c, int64_t offset, bool is_weig
   const BatchNormBlock block = block_of(c);
   const Array<T> x = Array<T>::random(c.size(), offset, 3, 100.0);
   const Array<T> grad = Array<T>::random(c.size(), offset, 4);
-  const Array<T> mean = Array<T>::random(c.channels, offset, 5, 100.0);
-  const Array<T> k = Array<T>::random(c.channels, offset, 6);
+  using S = Compute<T>;
+  const Array<S> mean = Array<S>::random(c.channels, offset, 5, 100.0);
+  const Array<S> k = Array<S>::random(c.channels, offset, 6);
   const Array<double> shift = Array<double>::random(c.channels, offset, 7, 100.0);
-  Array<T> weight = Array<T>::random(c.samples(), offset, 8);
+  Array<S> weight = Array<S>::random(c.samples(), offset, 8);
   for (int64_t i = 0; i < c.samples(); i += 3) weight.data()[i] = 0;
-  const T* weights = is_weighted ? weight.data() : nullptr;
+  const S* weights = is_weighted ? weight.data() : nullptr;
 
   // The kernel's sums and outputs, those of the reference and of the best instruction set.
   const BatchNormKernels<T>* tested[] = {&kernel, &reference, &best};
@@ -82,6 +83,8 @@ void test_batch_norm(const Tables& tables, Failures& failures) {
       for (bool is_weighted : {false, true}) {
         test_case<float>(tables, c, offset, is_weighted, failures);
         test_case<double>(tables, c, offset, is_weighted, failures);
+        test_case<Half>(tables, c, offset, is_weighted, failures);
+        test_case<BFloat16>(tables, c, offset, is_weighted, failures);
       }
     }
   }

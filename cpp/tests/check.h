@@ -2,6 +2,7 @@
 // What every kernel test runs over, and how it compares.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "fastreg/half.h"
 #include "fastreg/isa.h"
 #include "kernels/table.h"
 
@@ -48,13 +50,13 @@ class Array {
     T* start = storage_.data() + kGuard;
     while (reinterpret_cast<uintptr_t>(start) % 64 != 0) ++start;
     data_ = start + offset;
-    for (T& value : storage_) value = kGuardValue;
+    std::memset(storage_.data(), kGuardByte, storage_.size() * sizeof(T));
   }
   static Array random(int64_t n, int64_t offset, unsigned seed, double mean = 0.0) {
     Array array(n, offset);
     std::mt19937 generator(seed);
     std::normal_distribution<double> normal(mean, 1.0);
-    for (int64_t i = 0; i < n; ++i) array.data()[i] = static_cast<T>(normal(generator));
+    for (int64_t i = 0; i < n; ++i) array.data()[i] = from_compute<T>(static_cast<Compute<T>>(normal(generator)));
     return array;
   }
   Array(Array&&) = default;
@@ -64,18 +66,19 @@ class Array {
   const T* data() const { return data_; }
   int64_t size() const { return n_; }
   bool guards_are_intact() const {
-    for (const T* p = storage_.data(); p < data_; ++p) {
-      if (*p != kGuardValue) return false;
-    }
-    for (const T* p = data_ + n_; p < storage_.data() + storage_.size(); ++p) {
-      if (*p != kGuardValue) return false;
-    }
-    return true;
+    return are_guards(storage_.data(), data_) &&
+           are_guards(data_ + n_, storage_.data() + storage_.size());
   }
 
  private:
   static constexpr int64_t kGuard = 64;
-  static constexpr T kGuardValue = 12345;
+  static constexpr unsigned char kGuardByte = 0x3b;
+  static bool are_guards(const T* begin, const T* end) {
+    const auto* bytes = reinterpret_cast<const unsigned char*>(begin);
+    return std::all_of(bytes, reinterpret_cast<const unsigned char*>(end),
+                       [](unsigned char byte) { return byte == kGuardByte; });
+  }
+
   std::vector<T> storage_;
   int64_t n_;
   T* data_;
@@ -93,18 +96,24 @@ inline bool is_close(double a, double b, double tolerance) {
 template <typename T>
 bool all_close(const Array<T>& a, const Array<T>& b, double tolerance) {
   for (int64_t i = 0; i < a.size(); ++i) {
-    if (!is_close(a.data()[i], b.data()[i], tolerance)) return false;
+    if (!is_close(to_compute(a.data()[i]), to_compute(b.data()[i]), tolerance)) return false;
   }
   return true;
 }
 
 // A few roundings of T: of a product, a sum and the result.
 template <typename T>
-constexpr double kRounding = sizeof(T) == 4 ? 5e-7 : 1e-15;
+constexpr double kRounding = 5e-7;
+template <>
+inline constexpr double kRounding<double> = 1e-15;
+template <>
+inline constexpr double kRounding<Half> = 0x1p-10;
+template <>
+inline constexpr double kRounding<BFloat16> = 0x1p-7;
 
 // What is promised of sums in float lanes; in double, the reference's own 10007 roundings.
 template <typename T>
-constexpr double kSumRounding = sizeof(T) == 4 ? 1e-6 : 1e-13;
+constexpr double kSumRounding = sizeof(T) == 8 ? 1e-13 : 1e-6;
 
 // One instruction set held against the reference, and against the best for equal bits.
 struct Tables {

@@ -44,6 +44,23 @@ void test_length(const Tables& tables, const MaskStream& stream, int64_t n, int6
   }
 }
 
+// Every value of a half type, scaled to beyond its range at both ends, converts as the reference
+// does: denormals, infinities and NaN too.
+template <typename T>
+void test_all_values(const Tables& tables, Failures& failures) {
+  const T* type = nullptr;
+  constexpr int64_t kValues = 65536;
+  const uint64_t keep_all = ~uint64_t{0};
+  Array<T> x(kValues, 0), y(kValues, 0), expected(kValues, 0);
+  for (int64_t i = 0; i < kValues; ++i) x.data()[i].bits = static_cast<uint16_t>(i);
+  for (double scale : {1.0, 1.37, 3e4, 1e-4, 1e-30}) {
+    tables.isa->of(type).dropout.apply(&keep_all, 0, true, x.data(), kValues, scale, y.data());
+    tables.reference->of(type).dropout.apply(&keep_all, 0, true, x.data(), kValues, scale,
+                                             expected.data());
+    failures.check(same_bits(y, expected), "all values of a half type");
+  }
+}
+
 }  // namespace
 
 void test_dropout(const Tables& tables, Failures& failures) {
@@ -52,9 +69,13 @@ void test_dropout(const Tables& tables, Failures& failures) {
       for (int64_t n : lengths()) {
         test_length<float>(tables, stream_of(rng, rate), n, n % 3, failures);
         test_length<double>(tables, stream_of(rng, rate), n, n % 2, failures);
+        test_length<Half>(tables, stream_of(rng, rate), n, n % 7, failures);
+        test_length<BFloat16>(tables, stream_of(rng, rate), n, n % 5, failures);
       }
     }
   }
+  test_all_values<Half>(tables, failures);
+  test_all_values<BFloat16>(tables, failures);
 }
 
 }  // namespace test

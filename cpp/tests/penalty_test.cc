@@ -13,7 +13,7 @@ void test_length(const Tables& tables, int64_t n, int64_t offset, Failures& fail
   const PenaltyKernels<T>& reference = tables.reference->of(type).penalty;
   const bool is_reference = tables.isa == tables.reference;
   Array<T> w = Array<T>::random(n, offset, 1);
-  if (n > 2) w.data()[1] = T(-0.0);
+  if (n > 2) w.data()[1] = from_compute<T>(Compute<T>(-0.0));
   for (int terms : {0, 1, 2, 3}) {
     const PenaltySums sums = kernel.sums(w.data(), n, terms);
     const PenaltySums expected = reference.sums(w.data(), n, terms);
@@ -54,6 +54,8 @@ void test_penalty(const Tables& tables, Failures& failures) {
     for (int64_t offset : offsets()) {
       test_length<float>(tables, n, offset, failures);
       test_length<double>(tables, n, offset, failures);
+      test_length<Half>(tables, n, offset, failures);
+      test_length<BFloat16>(tables, n, offset, failures);
     }
   }
   test_range(tables, failures);

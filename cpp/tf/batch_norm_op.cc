@@ -55,7 +55,7 @@ REGISTER_OP("Fastreg>BatchNorm")
     .Output("variance: U")
     .Output("new_moving_mean: U")
     .Output("new_moving_variance: U")
-    .Attr("T: {float, double}")
+    .Attr("T: " FASTREG_TF_DTYPES)
     .Attr("U: {float, double}")
     .Attr("axis: int = -1")
     .SetShapeFn(infer_shapes);
@@ -73,7 +73,7 @@ REGISTER_OP("Fastreg>BatchNormGrad")
     .Output("grad_x: T")
     .Output("grad_gamma: U")
     .Output("grad_beta: U")
-    .Attr("T: {float, double}")
+    .Attr("T: " FASTREG_TF_DTYPES)
     .Attr("U: {float, double}")
     .Attr("axis: int = -1")
     .SetShapeFn(infer_shapes);
@@ -86,7 +86,7 @@ REGISTER_OP("Fastreg>BatchNormInference")
     .Input("beta: U")
     .Input("epsilon: double")
     .Output("y: T")
-    .Attr("T: {float, double}")
+    .Attr("T: " FASTREG_TF_DTYPES)
     .Attr("U: {float, double}")
     .Attr("axis: int = -1")
     .SetShapeFn(infer_shapes);
@@ -97,7 +97,7 @@ REGISTER_OP("Fastreg>BatchNormGradSums")
     .Input("mean: U")
     .Output("sum_grad: U")
     .Output("sum_grad_centered: U")
-    .Attr("T: {float, double}")
+    .Attr("T: " FASTREG_TF_DTYPES)
     .Attr("U: {float, double}")
     .Attr("axis: int = -1")
     .SetShapeFn(infer_channels);
@@ -158,12 +158,12 @@ template <typename T>
 class BatchNormOp : public ChannelsOp {
  public:
   using ChannelsOp::ChannelsOp;
-  using S = fastreg::Compute<T>;
+  using S = fastreg::Compute<Element<T>>;
 
   void Compute(OpKernelContext* context) override {
     const Tensor& x = context->input(0);
     BatchNormShape shape;
-    BatchNormForward<T> args = {};
+    BatchNormForward<Element<T>> args = {};
     MovingStatistics<S> moving = {};
     OP_REQUIRES_OK(context, read_shape(x, &shape));
     const int64_t channels = shape.channels;
@@ -186,8 +186,8 @@ class BatchNormOp : public ChannelsOp {
     if (moves) args.moving = &moving;
     Tensor* y;
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({0}, 0, x.shape(), &y));
-    args.x = x.flat<T>().data();
-    args.y = y->flat<T>().data();
+    args.x = elements<T>(x);
+    args.y = elements<T>(y);
     batch_norm(shape, args, PoolExecutor(context));
   }
 };
@@ -196,13 +196,13 @@ template <typename T>
 class BatchNormGradOp : public ChannelsOp {
  public:
   using ChannelsOp::ChannelsOp;
-  using S = fastreg::Compute<T>;
+  using S = fastreg::Compute<Element<T>>;
 
   void Compute(OpKernelContext* context) override {
     const Tensor& grad = context->input(0);
     const Tensor& x = context->input(1);
     BatchNormShape shape;
-    BatchNormGradient<T> args = {};
+    BatchNormGradient<Element<T>> args = {};
     OP_REQUIRES_OK(context, same_shape(x, grad));
     OP_REQUIRES_OK(context, read_shape(x, &shape));
     const int64_t channels = shape.channels;
@@ -221,9 +221,9 @@ class BatchNormGradOp : public ChannelsOp {
     Tensor* grad_x;
     OP_REQUIRES_OK(context,
                    context->forward_input_or_allocate_output({0, 1}, 0, x.shape(), &grad_x));
-    args.grad = grad.flat<T>().data();
-    args.x = x.flat<T>().data();
-    args.grad_x = grad_x->flat<T>().data();
+    args.grad = elements<T>(grad);
+    args.x = elements<T>(x);
+    args.grad_x = elements<T>(grad_x);
     batch_norm_gradient(shape, args, PoolExecutor(context));
   }
 };
@@ -232,12 +232,12 @@ template <typename T>
 class BatchNormInferenceOp : public ChannelsOp {
  public:
   using ChannelsOp::ChannelsOp;
-  using S = fastreg::Compute<T>;
+  using S = fastreg::Compute<Element<T>>;
 
   void Compute(OpKernelContext* context) override {
     const Tensor& x = context->input(0);
     BatchNormShape shape;
-    BatchNormInference<T> args = {};
+    BatchNormInference<Element<T>> args = {};
     OP_REQUIRES_OK(context, read_shape(x, &shape));
     const int64_t channels = shape.channels;
     OP_REQUIRES_OK(context, read_channels(context->input(1), "mean", channels, &args.mean));
@@ -248,8 +248,8 @@ class BatchNormInferenceOp : public ChannelsOp {
     OP_REQUIRES_OK(context, read_epsilon(context->input(5), &args.epsilon));
     Tensor* y;
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({0}, 0, x.shape(), &y));
-    args.x = x.flat<T>().data();
-    args.y = y->flat<T>().data();
+    args.x = elements<T>(x);
+    args.y = elements<T>(y);
     batch_norm_inference(shape, args, PoolExecutor(context));
   }
 };
@@ -258,20 +258,20 @@ template <typename T>
 class BatchNormGradSumsOp : public ChannelsOp {
  public:
   using ChannelsOp::ChannelsOp;
-  using S = fastreg::Compute<T>;
+  using S = fastreg::Compute<Element<T>>;
 
   void Compute(OpKernelContext* context) override {
     const Tensor& grad = context->input(0);
     const Tensor& x = context->input(1);
     BatchNormShape shape;
-    const S* mean;
-    S *sum_grad, *sum_grad_centered;
+    const S* mean = nullptr;
+    S *sum_grad = nullptr, *sum_grad_centered = nullptr;
     OP_REQUIRES_OK(context, same_shape(x, grad));
     OP_REQUIRES_OK(context, read_shape(x, &shape));
     OP_REQUIRES_OK(context, read_all_channels(context->input(2), "mean", shape.channels, &mean));
     OP_REQUIRES_OK(context, allocate(context, 0, shape.channels, &sum_grad));
     OP_REQUIRES_OK(context, allocate(context, 1, shape.channels, &sum_grad_centered));
-    batch_norm_gradient_sums(shape, grad.flat<T>().data(), x.flat<T>().data(), mean, sum_grad,
+    batch_norm_gradient_sums(shape, elements<T>(grad), elements<T>(x), mean, sum_grad,
                              sum_grad_centered, PoolExecutor(context));
   }
 };
@@ -280,14 +280,14 @@ class BatchNormGradSumsOp : public ChannelsOp {
   REGISTER_KERNEL_BUILDER(Name("Fastreg>" name)                            \
                               .Device(tensorflow::DEVICE_CPU)              \
                               .TypeConstraint<T>("T")                      \
-                              .TypeConstraint<fastreg::Compute<T>>("U"),   \
+                              .TypeConstraint<fastreg::Compute<Element<T>>>("U"),   \
                           Op<T>);
 #define FASTREG_REGISTER(T)                                        \
   FASTREG_REGISTER_AS(T, "BatchNorm", BatchNormOp)                 \
   FASTREG_REGISTER_AS(T, "BatchNormGrad", BatchNormGradOp)         \
   FASTREG_REGISTER_AS(T, "BatchNormInference", BatchNormInferenceOp) \
   FASTREG_REGISTER_AS(T, "BatchNormGradSums", BatchNormGradSumsOp)
-FASTREG_FOR_EACH_DTYPE(FASTREG_REGISTER)
+FASTREG_FOR_EACH_TF_DTYPE(FASTREG_REGISTER)
 #undef FASTREG_REGISTER
 #undef FASTREG_REGISTER_AS
 

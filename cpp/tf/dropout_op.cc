@@ -21,7 +21,7 @@ REGISTER_OP("Fastreg>Dropout")
     .Input("seed: Tseed")
     .Input("noise_shape: int64")
     .Output("y: T")
-    .Attr("T: {float, double}")
+    .Attr("T: " FASTREG_TF_DTYPES)
     .Attr("Tseed: {int32, int64}")
     .Attr("rng: {'keras', 'fast'} = 'keras'")
     .SetShapeFn(tensorflow::shape_inference::UnchangedShape);
@@ -46,7 +46,7 @@ class DropoutOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context, read_noise_shape(context->input(3), shape, &noise_shape));
     Tensor* y;
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({0}, 0, x.shape(), &y));
-    dropout(x.flat<T>().data(), shape, noise_shape, spec, y->flat<T>().data(),
+    dropout(elements<T>(x), shape, noise_shape, spec, elements<T>(y),
             PoolExecutor(context));
   }
 
@@ -88,7 +88,7 @@ class DropoutOp : public tensorflow::OpKernel {
   REGISTER_KERNEL_BUILDER(                                                             \
       Name("Fastreg>Dropout").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),   \
       DropoutOp<T>);
-FASTREG_FOR_EACH_DTYPE(FASTREG_REGISTER)
+FASTREG_FOR_EACH_TF_DTYPE(FASTREG_REGISTER)
 #undef FASTREG_REGISTER
 
 }  // namespace

@@ -18,7 +18,7 @@ REGISTER_OP("Fastreg>L1L2Penalty")
     .Input("l1: double")
     .Input("l2: double")
     .Output("penalty: T")
-    .Attr("T: {float, double}")
+    .Attr("T: " FASTREG_TF_DTYPES)
     .Attr("constant_factors: bool = true")
     .SetShapeFn(tensorflow::shape_inference::ScalarShape);
 
@@ -29,7 +29,7 @@ REGISTER_OP("Fastreg>L1L2PenaltyGrad")
     .Input("l2: double")
     .Input("grad: T")
     .Output("gradient: T")
-    .Attr("T: {float, double}")
+    .Attr("T: " FASTREG_TF_DTYPES)
     .Attr("constant_factors: bool = true")
     .SetShapeFn(tensorflow::shape_inference::UnchangedShape);
 
@@ -51,7 +51,7 @@ class PenaltyOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context, read_factor(context->input(2), "l2", &l2));
     Tensor* penalty;
     OP_REQUIRES_OK(context, context->allocate_output(0, {}, &penalty));
-    penalty->scalar<T>()() = static_cast<T>(l1_l2_penalty(w.flat<T>().data(), w.NumElements(), l1,
+    penalty->scalar<T>()() = static_cast<T>(l1_l2_penalty(elements<T>(w), w.NumElements(), l1,
                                                           l2, PoolExecutor(context)));
   }
 };
@@ -69,14 +69,15 @@ class PenaltyGradOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context, read_factor(context->input(2), "l2", &l2));
     OP_REQUIRES_OK(context, expect(grad.dims() == 0, "grad", "a scalar",
                                    "shape " + grad.shape().DebugString()));
-    // Factors take the tensor's precision first, as they do in stock Keras.
-    const T scale = grad.scalar<T>()();
-    const T scaled_l1 = static_cast<T>(l1) * scale, scaled_l2 = static_cast<T>(l2) * scale;
+    // Factors take the precision of the computation first, as they do in stock Keras.
+    using S = fastreg::Compute<Element<T>>;
+    const S scale = static_cast<S>(grad.scalar<T>()());
+    const S scaled_l1 = static_cast<S>(l1) * scale, scaled_l2 = static_cast<S>(l2) * scale;
     Tensor* gradient;
     OP_REQUIRES_OK(context,
                    context->forward_input_or_allocate_output({0}, 0, w.shape(), &gradient));
-    l1_l2_gradient(w.flat<T>().data(), w.NumElements(), scaled_l1, scaled_l2,
-                   gradient->flat<T>().data(), PoolExecutor(context));
+    l1_l2_gradient(elements<T>(w), w.NumElements(), scaled_l1, scaled_l2,
+                   elements<T>(gradient), PoolExecutor(context));
   }
 };
 
@@ -87,7 +88,7 @@ class PenaltyGradOp : public tensorflow::OpKernel {
   REGISTER_KERNEL_BUILDER(                                                                      \
       Name("Fastreg>L1L2PenaltyGrad").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),    \
       PenaltyGradOp<T>);
-FASTREG_FOR_EACH_DTYPE(FASTREG_REGISTER)
+FASTREG_FOR_EACH_TF_DTYPE(FASTREG_REGISTER)
 #undef FASTREG_REGISTER
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 
+#include "fastreg/dtype.h"
 #include "fastreg/parallel.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/register_types.h"
@@ -29,6 +30,32 @@ class PoolExecutor final : public Executor {
  private:
   tensorflow::thread::ThreadPool* pool_;
 };
+
+// Our name of a type that TensorFlow calls T; the memory is the same.
+template <typename T>
+struct ElementOf {
+  using type = T;
+};
+template <>
+struct ElementOf<Eigen::half> {
+  using type = Half;
+};
+template <>
+struct ElementOf<Eigen::bfloat16> {
+  using type = BFloat16;
+};
+template <typename T>
+using Element = typename ElementOf<T>::type;
+
+// T is TensorFlow's name, the result has ours.
+template <typename T>
+const Element<T>* elements(const tensorflow::Tensor& tensor) {
+  return reinterpret_cast<const Element<T>*>(tensor.flat<T>().data());
+}
+template <typename T>
+Element<T>* elements(tensorflow::Tensor* tensor) {
+  return reinterpret_cast<Element<T>*>(tensor->flat<T>().data());
+}
 
 inline absl::Status expect(bool holds, const char* name, const std::string& expected,
                            const std::string& received) {
@@ -61,5 +88,13 @@ absl::Status read_all_channels(const tensorflow::Tensor& tensor, const char* nam
   return expect(*values != nullptr || channels == 0, name,
                 "a vector of " + std::to_string(channels) + " channels", "no values");
 }
+
+// One op is registered for each of TensorFlow's names of the types of FASTREG_FOR_EACH_DTYPE.
+#define FASTREG_FOR_EACH_TF_DTYPE(REGISTER) \
+  REGISTER(float)                           \
+  REGISTER(double)                          \
+  REGISTER(Eigen::half)                     \
+  REGISTER(Eigen::bfloat16)
+#define FASTREG_TF_DTYPES "{float, double, half, bfloat16}"
 
 }  // namespace fastreg

@@ -7,25 +7,28 @@ import operator
 
 import numpy as np
 
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+# By name: bfloat16 is an extension of numpy's types, by the package ml_dtypes.
+DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
-def _names(dtypes):
-    return " or ".join(np.dtype(dtype).name for dtype in dtypes)
+def statistics_dtype(dtype):
+    """The dtype of per-channel arrays that go with an array of `dtype`."""
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
 def array(value, name, *, dtypes=DTYPES, shape=None):
     """`value`, if it is a C-contiguous array of one of `dtypes` (and of `shape`)."""
+    expected = " or ".join([", ".join(dtypes[:-1]), dtypes[-1]] if len(dtypes) > 1 else dtypes)
     if not isinstance(value, np.ndarray):
         raise TypeError(
             f"Invalid type received for argument `{name}`. Expected a numpy array of "
-            f"{_names(dtypes)}. Received: {type(value).__name__} (convert it with np.asarray)"
+            f"{expected}. Received: {type(value).__name__} (convert it with np.asarray)"
         )
-    if value.dtype not in dtypes:
+    if value.dtype.name not in dtypes or not value.dtype.isnative:
         # A dtype of the other byte order has the same name.
         received = value.dtype.name if value.dtype.isnative else value.dtype.str
         raise TypeError(
-            f"Invalid dtype received for argument `{name}`. Expected {_names(dtypes)}. "
+            f"Invalid dtype received for argument `{name}`. Expected {expected}. "
             f"Received: {received} (convert it with {name}.astype)"
         )
     if shape is not None and value.shape != tuple(shape):
@@ -42,15 +45,11 @@ def array(value, name, *, dtypes=DTYPES, shape=None):
     return value
 
 
-def optional_array(value, name, **expected):
-    return None if value is None else array(value, name, **expected)
-
-
 def output(out, first, *others):
     """`out`, or a new array like `first`; it may share memory with `first` alone."""
     if out is None:
         return np.empty_like(first)
-    array(out, "out", dtypes=(first.dtype,), shape=first.shape)
+    array(out, "out", dtypes=(first.dtype.name,), shape=first.shape)
     if not out.flags.writeable:
         raise ValueError(
             "Invalid array received for argument `out`. Expected a writable array. "
@@ -189,13 +188,21 @@ def axis(value, ndim):
     return index % ndim
 
 
-def mask(value, x, axis, dtype):
-    """The weight of each sample of `x`, in `dtype`, or None."""
+def channels(x, axis, required=(), **arrays):
+    """Checks arrays of one value per channel of `x`; None will do for what is not required."""
+    expected = {"dtypes": (statistics_dtype(x.dtype).name,), "shape": (x.shape[axis],)}
+    for name, value in arrays.items():
+        if value is not None or name in required:
+            array(value, name, **expected)
+
+
+def mask(value, x, axis):
+    """The weight of each sample of `x`, or None."""
     if value is None:
         return None
+    dtype = statistics_dtype(x.dtype)
     shape = x.shape[:axis] + x.shape[axis + 1 :]
-    array(value, "mask", dtypes=(np.dtype(np.bool_), dtype), shape=shape)
-    return value.astype(dtype, copy=False)
+    return array(value, "mask", dtypes=("bool", dtype.name), shape=shape).astype(dtype, copy=False)
 
 
 def samples(x, axis):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Penalties, dropout and batch normalization of numpy arrays, forward and backward.
 
-Arrays are C-contiguous, of float32 or float64; nothing is cast or copied silently. `out=` is
+Arrays are C-contiguous, of float32, float64, float16 or bfloat16 (of ml_dtypes); nothing is cast or
+copied silently. Half types are computed in float32 and rounded once; what is per channel is float32
+for them. `out=` is
 written in place of allocating; it may be the first argument itself and may overlap no other.
 Results have the same bits for every number of threads and every instruction set.
 
@@ -138,24 +140,22 @@ def batch_norm(x, gamma=None, beta=None, *, axis=-1, epsilon=1e-3, mask=None, ou
         axis: The channels' axis; both the last and an earlier one run without a transposition.
         epsilon: Finite float above 0, in the variance's unit.
         mask: Weights of the samples in the statistics, of `x`'s shape without `axis`, bool or of
-            `x`'s dtype, or None. As in Keras, sums are divided by sum(mask) + 1e-7 and every
+            the dtype of the statistics, or None. As in Keras, sums are divided by sum(mask) + 1e-7 and every
             sample is normalized.
         out: Array like `x` to write to, or None.
 
     Returns:
         `(y, mean, variance)`: y like `x`; the mean and the biased variance (divided by the number
-        of samples) as arrays of the channels, in `x`'s dtype. y is computed with a mean beyond
+        of samples) as arrays of the channels, in float32 for half types, else in `x`'s dtype. y is computed with a mean beyond
         that precision.
     """
     checks.array(x, "x")
     axis, epsilon = checks.axis(axis, x.ndim), checks.epsilon(epsilon)
-    expected = {"dtypes": (x.dtype,), "shape": (x.shape[axis],)}
-    checks.optional_array(gamma, "gamma", **expected)
-    checks.optional_array(beta, "beta", **expected)
-    weights = checks.mask(mask, x, axis, x.dtype)
+    checks.channels(x, axis, gamma=gamma, beta=beta)
+    weights = checks.mask(mask, x, axis)
     checks.samples(x, axis)
     out = checks.output(out, x, gamma, beta, mask)
-    mean, variance = np.empty(x.shape[axis], x.dtype), np.empty(x.shape[axis], x.dtype)
+    mean, variance = np.empty((2, x.shape[axis]), checks.statistics_dtype(x.dtype))
     _core.batch_norm(x, gamma, beta, axis, epsilon, weights, out, mean, variance)
     return out, mean, variance
 
@@ -167,7 +167,7 @@ def batch_norm_inference(
 
     Args:
         x: Array of at least one dimension; no samples give an empty result.
-        mean: Array of the channels, in `x`'s dtype.
+        mean: Array of the channels, in float32 for half types, else in `x`'s dtype.
         variance: Likewise.
         gamma: Scale, an array of the channels, or None for 1.
         beta: Offset, an array of the channels, or None for 0.
@@ -180,11 +180,8 @@ def batch_norm_inference(
     """
     checks.array(x, "x")
     axis, epsilon = checks.axis(axis, x.ndim), checks.epsilon(epsilon)
-    expected = {"dtypes": (x.dtype,), "shape": (x.shape[axis],)}
-    checks.array(mean, "mean", **expected)
-    checks.array(variance, "variance", **expected)
-    checks.optional_array(gamma, "gamma", **expected)
-    checks.optional_array(beta, "beta", **expected)
+    given = {"mean": mean, "variance": variance}
+    checks.channels(x, axis, required=given, **given, gamma=gamma, beta=beta)
     out = checks.output(out, x, mean, variance, gamma, beta)
     _core.batch_norm_inference(x, mean, variance, gamma, beta, axis, epsilon, out)
     return out
@@ -211,16 +208,14 @@ def batch_norm_gradient(
         `(grad_x, grad_gamma, grad_beta)`: an array like `x` and two of the channels.
     """
     checks.array(grad, "grad")
-    checks.array(x, "x", dtypes=(grad.dtype,), shape=grad.shape)
+    checks.array(x, "x", dtypes=(grad.dtype.name,), shape=grad.shape)
     axis, epsilon = checks.axis(axis, x.ndim), checks.epsilon(epsilon)
-    expected = {"dtypes": (x.dtype,), "shape": (x.shape[axis],)}
-    checks.array(mean, "mean", **expected)
-    checks.array(variance, "variance", **expected)
-    checks.optional_array(gamma, "gamma", **expected)
-    weights = checks.mask(mask, x, axis, x.dtype)
+    given = {"mean": mean, "variance": variance}
+    checks.channels(x, axis, required=given, **given, gamma=gamma)
+    weights = checks.mask(mask, x, axis)
     checks.samples(x, axis)
     out = checks.output(out, grad, x, mean, variance, gamma, mask)
-    grad_gamma, grad_beta = np.empty(x.shape[axis], x.dtype), np.empty(x.shape[axis], x.dtype)
+    grad_gamma, grad_beta = np.empty((2, x.shape[axis]), checks.statistics_dtype(x.dtype))
     _core.batch_norm_gradient(
         grad, x, mean, variance, gamma, axis, epsilon, weights, out, grad_gamma, grad_beta
     )

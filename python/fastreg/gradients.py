@@ -25,9 +25,11 @@ def register(ops):
     @tf.RegisterGradient("Fastreg>L1L2PenaltyGrad")
     def l1_l2_penalty_grad(op, grad):
         w, l1, l2, scale = op.inputs
-        by_w = grad * (2 * tf.cast(l2, w.dtype) * scale)
+        dtype = w.dtype
+        grad, w, scale = _wide(grad), _wide(w), _wide(scale)
+        by_w = tf.cast(grad * (2 * tf.cast(l2, w.dtype) * scale), dtype)
         unscaled = ops.fastreg_l1l2_penalty_grad(w, l1, l2, tf.ones([], w.dtype))
-        by_scale = tf.reduce_sum(grad * unscaled)
+        by_scale = tf.cast(tf.reduce_sum(grad * unscaled), dtype)
         if op.get_attr("constant_factors"):
             return by_w, None, None, by_scale
         by_l1 = tf.cast(scale * tf.reduce_sum(grad * tf.sign(w)), tf.float64)
@@ -65,9 +67,13 @@ def register(ops):
         sources = [tf.identity(source) for source in (grad, x, gamma, grad_mean, grad_variance)]
         with tf.GradientTape() as tape:
             tape.watch(sources)
-            outputs = _composed_batch_norm_grad(*sources, mask, epsilon, op.get_attr("axis"))
+            wide = map(_wide, sources)
+            outputs = _composed_batch_norm_grad(*wide, mask, epsilon, op.get_attr("axis"))
         by_grad, by_x, by_gamma, by_grad_mean, by_grad_variance = tape.gradient(
-            outputs, sources, output_gradients=grads, unconnected_gradients="zero"
+            outputs,
+            sources,
+            output_gradients=list(map(_wide, grads)),
+            unconnected_gradients="zero",
         )
         # The statistics are functions of x here, so that by_x holds what flows through them.
         return by_grad, by_x, None, None, by_gamma, None, by_grad_mean, by_grad_variance, None
@@ -90,12 +96,18 @@ def register(ops):
     @tf.RegisterGradient("Fastreg>BatchNormGradSums")
     def batch_norm_grad_sums(op, by_sum, by_sum_centered):
         grad, x, mean = op.inputs
-        axis = op.get_attr("axis")
+        axis, dtype = op.get_attr("axis"), x.dtype
+        grad, x = _wide(grad), _wide(x)
         spread = functools.partial(_spread, x=x, axis=axis)
         by_sum, by_sum_centered = spread(by_sum), spread(by_sum_centered)
         by_grad = by_sum + by_sum_centered * (x - spread(mean))
         by_mean = -tf.reduce_sum(by_sum_centered * grad, _sample_axes(x, axis))
-        return by_grad, by_sum_centered * grad, by_mean
+        return tf.cast(by_grad, dtype), tf.cast(by_sum_centered * grad, dtype), by_mean
+
+
+def _wide(tensor):
+    """`tensor` in the precision in which the kernels compute it."""
+    return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
 
 
 def _or_fill(vector, like, value):

@@ -2,8 +2,8 @@
 """Penalties, dropout and batch normalization of TensorFlow tensors, differentiable.
 
 The same names and meaning as in `fastreg.functional`, eagerly and in `tf.function`. Tensors are of
-float32 or float64; float16 and bfloat16 are computed in float32. Bad input raises `ValueError`
-(`TypeError` for a wrong kind) while tracing where it can be known, else
+float32, float64, float16 or bfloat16; half types are computed in float32 and rounded once. Bad
+input raises `ValueError` (`TypeError` for a wrong kind) while tracing where it can be known, else
 `tf.errors.InvalidArgumentError`.
 """
 
@@ -16,8 +16,7 @@ __all__ = ["batch_norm", "batch_norm_inference", "dropout", "l1_l2_penalty"]
 _ops = library.load()
 gradients.register(_ops)
 
-NATIVE_DTYPES = (tf.float32, tf.float64)
-HALF_DTYPES = (tf.float16, tf.bfloat16)
+DTYPES = (tf.float32, tf.float64, tf.float16, tf.bfloat16)
 
 
 def l1_l2_penalty(w, l1=0.0, l2=0.0):
@@ -33,13 +32,12 @@ def l1_l2_penalty(w, l1=0.0, l2=0.0):
     """
     w = _tensor(w, "w")
     constant = not (tf.is_tensor(l1) or tf.is_tensor(l2))
-    penalty = _ops.fastreg_l1l2_penalty(
-        w=_computed(w),
+    return _ops.fastreg_l1l2_penalty(
+        w=w,
         l1=_scalar(l1, checks.factor, "l1"),
         l2=_scalar(l2, checks.factor, "l2"),
         constant_factors=constant,
     )
-    return tf.cast(penalty, w.dtype)
 
 
 def dropout(x, rate, seed, *, noise_shape=None, rng="keras"):
@@ -61,14 +59,13 @@ def dropout(x, rate, seed, *, noise_shape=None, rng="keras"):
         A tensor like `x`.
     """
     x = _tensor(x, "x")
-    y = _ops.fastreg_dropout(
-        x=_computed(x),
+    return _ops.fastreg_dropout(
+        x=x,
         rate=_scalar(rate, lambda value, _: checks.rate(value), "rate"),
         seed=_seed(seed),
         noise_shape=_noise_shape(noise_shape, x),
         rng=checks.rng(rng),
     )
-    return tf.cast(y, x.dtype)
 
 
 def batch_norm(x, gamma=None, beta=None, *, axis=-1, epsilon=1e-3, mask=None):
@@ -106,20 +103,19 @@ def batch_norm_and_moving_statistics(
         last two.
     """
     x = _tensor(x, "x")
-    computed = _computed(x)
+    dtype = _statistics_dtype(x)
     channels = _channels(x, axis)
-    y, *statistics = _ops.fastreg_batch_norm(
-        x=computed,
-        gamma=_vector(gamma, "gamma", computed.dtype, channels),
-        beta=_vector(beta, "beta", computed.dtype, channels),
-        mask=_mask(mask, x, axis, computed.dtype),
-        moving_mean=_vector(moving_mean, "moving_mean", computed.dtype, channels),
-        moving_variance=_vector(moving_variance, "moving_variance", computed.dtype, channels),
+    return _ops.fastreg_batch_norm(
+        x=x,
+        gamma=_vector(gamma, "gamma", dtype, channels),
+        beta=_vector(beta, "beta", dtype, channels),
+        mask=_mask(mask, x, axis, dtype),
+        moving_mean=_vector(moving_mean, "moving_mean", dtype, channels),
+        moving_variance=_vector(moving_variance, "moving_variance", dtype, channels),
         epsilon=tf.constant(checks.epsilon(epsilon), tf.float64),
         momentum=tf.constant(momentum, tf.float64),
         axis=axis,
     )
-    return tf.cast(y, x.dtype), *statistics
 
 
 def batch_norm_inference(x, mean, variance, gamma=None, beta=None, *, axis=-1, epsilon=1e-3):
@@ -138,24 +134,23 @@ def batch_norm_inference(x, mean, variance, gamma=None, beta=None, *, axis=-1, e
         A tensor like `x`, differentiable by every tensor given.
     """
     x = _tensor(x, "x")
-    computed = _computed(x)
+    dtype = _statistics_dtype(x)
     channels = _channels(x, axis)
-    y = _ops.fastreg_batch_norm_inference(
-        x=computed,
-        mean=_vector(mean, "mean", computed.dtype, channels),
-        variance=_vector(variance, "variance", computed.dtype, channels),
-        gamma=_vector(gamma, "gamma", computed.dtype, channels),
-        beta=_vector(beta, "beta", computed.dtype, channels),
+    return _ops.fastreg_batch_norm_inference(
+        x=x,
+        mean=_vector(mean, "mean", dtype, channels),
+        variance=_vector(variance, "variance", dtype, channels),
+        gamma=_vector(gamma, "gamma", dtype, channels),
+        beta=_vector(beta, "beta", dtype, channels),
         epsilon=tf.constant(checks.epsilon(epsilon), tf.float64),
         axis=axis,
     )
-    return tf.cast(y, x.dtype)
 
 
 def _tensor(value, name):
     tensor = tf.convert_to_tensor(value)
-    if tensor.dtype not in NATIVE_DTYPES + HALF_DTYPES:
-        expected = ", ".join(dtype.name for dtype in NATIVE_DTYPES + HALF_DTYPES)
+    if tensor.dtype not in DTYPES:
+        expected = ", ".join(dtype.name for dtype in DTYPES)
         raise TypeError(
             f"Invalid dtype received for argument `{name}`. Expected one of {expected}. "
             f"Received: {tensor.dtype.name}"
@@ -163,9 +158,8 @@ def _tensor(value, name):
     return tensor
 
 
-def _computed(tensor):
-    """`tensor` in the precision in which it is computed."""
-    return tf.cast(tensor, tf.float32) if tensor.dtype in HALF_DTYPES else tensor
+def _statistics_dtype(x):
+    return tf.float64 if x.dtype == tf.float64 else tf.float32
 
 
 def _scalar(value, check, name):
