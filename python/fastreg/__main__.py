@@ -51,7 +51,9 @@ def main():
         print(f"{key:<16}{', '.join(value) if isinstance(value, list) else value}")
     print()
     checks = {"numpy": check_numpy, "tensorflow": check_tensorflow, "keras": check_keras}
-    return 0 if all([report(*item) for item in checks.items()]) else 1
+    # Every door is reported, also after one that failed.
+    works = [report(door, check) for door, check in checks.items()]
+    return 0 if all(works) else 1
 
 
 if __name__ == "__main__":

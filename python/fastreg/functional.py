@@ -3,9 +3,8 @@
 
 Arrays are C-contiguous, of float32, float64, float16 or bfloat16 (of ml_dtypes); nothing is cast or
 copied silently. Half types are computed in float32 and rounded once; what is per channel is float32
-for them. `out=` is
-written in place of allocating; it may be the first argument itself and may overlap no other.
-Results have the same bits for every number of threads and every instruction set.
+for them. `out=` is written in place of allocating; it may be the first argument itself and may
+overlap no other. Results have the same bits for every number of threads and every instruction set.
 
 Bad values and shapes raise `ValueError`, wrong kinds `TypeError`, and change nothing.
 """
@@ -35,7 +34,7 @@ def l1_l2_penalty(w, l1=0.0, l2=0.0):
         l2: Likewise.
 
     Returns:
-        A float, summed in float over short blocks and in double beyond them; 0.0 for an empty array.
+        A float, summed in float over short blocks and in double beyond; 0.0 for an empty array.
     """
     checks.array(w, "w")
     return _core.l1_l2_penalty(w, checks.factor(l1, "l1"), checks.factor(l2, "l2"))
@@ -140,14 +139,14 @@ def batch_norm(x, gamma=None, beta=None, *, axis=-1, epsilon=1e-3, mask=None, ou
         axis: The channels' axis; both the last and an earlier one run without a transposition.
         epsilon: Finite float above 0, in the variance's unit.
         mask: Weights of the samples in the statistics, of `x`'s shape without `axis`, bool or of
-            the dtype of the statistics, or None. As in Keras, sums are divided by sum(mask) + 1e-7 and every
-            sample is normalized.
+            the dtype of the statistics, or None. As in Keras, sums are divided by sum(mask) + 1e-7
+            and every sample is normalized.
         out: Array like `x` to write to, or None.
 
     Returns:
         `(y, mean, variance)`: y like `x`; the mean and the biased variance (divided by the number
-        of samples) as arrays of the channels, in float32 for half types, else in `x`'s dtype. y is computed with a mean beyond
-        that precision.
+        of samples) as arrays of the channels, in float32 for half types, else in `x`'s dtype. y is
+        computed with a mean beyond that precision.
     """
     checks.array(x, "x")
     axis, epsilon = checks.axis(axis, x.ndim), checks.epsilon(epsilon)

@@ -18,7 +18,8 @@ def register(ops):
         if constant:
             return by_w, None, None
         by_factors = (
-            ops.fastreg_l1l2_penalty(w, one, other) * grad for one, other in ((1.0, 0.0), (0.0, 1.0))
+            ops.fastreg_l1l2_penalty(w, one, other) * grad
+            for one, other in ((1.0, 0.0), (0.0, 1.0))
         )
         return by_w, *(tf.cast(by_factor, tf.float64) for by_factor in by_factors)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the Keras door can run natively. Where it cannot, its classes do what stock Keras does."""
+"""Whether the Keras door can run natively. Where it cannot, its classes do as stock Keras does."""
 
 import functools
 import warnings
@@ -29,7 +29,7 @@ def ops():
 
 
 def takes(x):
-    """Whether an op takes `x`: a dense tensor or variable of floats, not a symbolic one of Keras."""
+    """Whether an op takes `x`: a dense tensor or variable of floats, and none that is symbolic."""
     if ops() is None or isinstance(x, keras.KerasTensor):
         return False
     if isinstance(x, keras.Variable):

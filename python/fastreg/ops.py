@@ -119,7 +119,7 @@ def batch_norm_and_moving_statistics(
 
 
 def batch_norm_inference(x, mean, variance, gamma=None, beta=None, *, axis=-1, epsilon=1e-3):
-    """Batch normalization with given statistics: (x - mean) / sqrt(variance + epsilon) * gamma + beta.
+    """Batch normalization with given statistics.
 
     Args:
         x: Tensor of at least one dimension.
@@ -131,7 +131,8 @@ def batch_norm_inference(x, mean, variance, gamma=None, beta=None, *, axis=-1, e
         epsilon: Finite float above 0, in the variance's unit.
 
     Returns:
-        A tensor like `x`, differentiable by every tensor given.
+        (x - mean) / sqrt(variance + epsilon) * gamma + beta, a tensor like `x`, differentiable by
+        every tensor given.
     """
     x = _tensor(x, "x")
     dtype = _statistics_dtype(x)
@@ -176,7 +177,9 @@ def _scalar(value, check, name):
 def _seed(value):
     if not tf.is_tensor(value):
         return tf.constant(checks.seed(value), tf.int64)
-    expected = "Invalid value received for argument `seed`. Expected an integer tensor of shape (2,)"
+    expected = (
+        "Invalid value received for argument `seed`. Expected an integer tensor of shape (2,)"
+    )
     if not value.dtype.is_integer:
         raise TypeError(f"{expected}. Received: dtype={value.dtype.name}")
     if not value.shape.is_compatible_with([2]):
@@ -192,7 +195,9 @@ def _noise_shape(value, x):
     if x.shape.is_fully_defined():
         return tf.constant(checks.noise_shape(value, tuple(x.shape)), tf.int64)
     sizes = tf.shape(x, tf.int64)
-    given = [sizes[i] if size is None else tf.constant(size, tf.int64) for i, size in enumerate(value)]
+    given = [
+        sizes[i] if size is None else tf.constant(size, tf.int64) for i, size in enumerate(value)
+    ]
     missing = tf.ones([tf.maximum(tf.rank(x) - len(given), 0)], tf.int64)
     return tf.concat([missing, tf.stack(given)], 0) if given else missing
 

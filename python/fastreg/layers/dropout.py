@@ -22,6 +22,7 @@ class Dropout(keras.layers.Dropout):
     def __init__(self, rate, noise_shape=None, seed=None, *, rng="keras", **kwargs):
         super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
         self.rng = checks.rng(rng)
+        self.supports_jit = False
 
     def call(self, inputs, training=False):
         if not training or self.rate in (0, 1) or not native.takes(inputs):
