@@ -28,8 +28,8 @@ class Normalization {
   void run(const T* x, T* y, const Executor& executor) const {
     parallel_for(grid_.tasks(), executor, [&](int64_t task) {
       kernels().of(x).batch_norm.normalize(
-          grid_.block(task), x,
-          {mean_.data(), mean_rest_.data(), scale_.data(), offset_.data()}, y);
+          grid_.block(task), x, {mean_.data(), mean_rest_.data(), scale_.data(), offset_.data()},
+          y);
     });
   }
 
@@ -37,6 +37,22 @@ class Normalization {
   const BatchNormGrid& grid_;
   ChannelArray<S> mean_, mean_rest_, scale_, offset_;
 };
+
+// The first sample that has weight, of each channel; 0 where there is none or it is not finite.
+template <typename T>
+ChannelArray<double> shift_of(const BatchNormGrid& grid, const BatchNormShape& shape, const T* x,
+                              const Compute<T>* weights) {
+  ChannelArray<double> shift(grid);
+  int64_t sample = 0;
+  while (weights && sample < shape.samples() && weights[sample] == 0) ++sample;
+  if (sample >= shape.samples()) return shift;
+  const T* first = x + sample / shape.inner * shape.channels * shape.inner + sample % shape.inner;
+  for (int64_t channel = 0; channel < shape.channels; ++channel) {
+    const double value = to_compute(first[channel * shape.inner]);
+    shift.set(channel, std::isfinite(value) ? value : 0.0);
+  }
+  return shift;
+}
 
 template <typename S>
 double value_or(const S* values, int64_t channel, double otherwise) {
@@ -62,11 +78,7 @@ void batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
   using S = Compute<T>;
   const StrictFloat guard;
   const BatchNormGrid grid(shape, args.weights != nullptr);
-  ChannelArray<double> shift(grid);
-  for (int64_t channel = 0; shape.size() > 0 && channel < shape.channels; ++channel) {
-    const double sample = to_compute(args.x[channel * shape.inner]);
-    shift.set(channel, std::isfinite(sample) ? sample : 0.0);
-  }
+  const ChannelArray<double> shift = shift_of(grid, shape, args.x, args.weights);
   PartialSums<2> sums(grid);
   parallel_for(grid.tasks(), executor, [&](int64_t task) {
     const int64_t part = grid.part(task);
@@ -111,10 +123,9 @@ void batch_norm_inference(const BatchNormShape& shape, const BatchNormInference<
   normalization.run(args.x, args.y, executor);
 }
 
-#define FASTREG_INSTANTIATE(T)                                                             \
-  template void batch_norm<T>(const BatchNormShape&, const BatchNormForward<T>&,           \
-                              const Executor&);                                            \
-  template void batch_norm_inference<T>(const BatchNormShape&, const BatchNormInference<T>&, \
+#define FASTREG_INSTANTIATE(T)                                                                     \
+  template void batch_norm<T>(const BatchNormShape&, const BatchNormForward<T>&, const Executor&); \
+  template void batch_norm_inference<T>(const BatchNormShape&, const BatchNormInference<T>&,       \
                                         const Executor&);
 FASTREG_FOR_EACH_DTYPE(FASTREG_INSTANTIATE)
 #undef FASTREG_INSTANTIATE

@@ -13,9 +13,8 @@ enum Sum : int { kGrad, kGradCentered, kCentered, kSums };
 
 // Both tensors are read once; centered values are about the mean that is given.
 template <typename T>
-void sum_gradients(const BatchNormGrid& grid, const T* grad, const T* x,
-                   const Compute<T>* weights, const Compute<T>* mean, PartialSums<kSums>& sums,
-                   const Executor& executor) {
+void sum_gradients(const BatchNormGrid& grid, const T* grad, const T* x, const Compute<T>* weights,
+                   const Compute<T>* mean, PartialSums<kSums>& sums, const Executor& executor) {
   ChannelArray<Compute<T>> means(grid);
   for (int64_t channel = 0; channel < grid.channels(); ++channel) means.set(channel, mean[channel]);
   parallel_for(grid.tasks(), executor, [&](int64_t task) {
@@ -87,11 +86,11 @@ void batch_norm_gradient_sums(const BatchNormShape& shape, const T* grad, const 
   });
 }
 
-#define FASTREG_INSTANTIATE(T)                                                                  \
-  template void batch_norm_gradient<T>(const BatchNormShape&, const BatchNormGradient<T>&,      \
-                                       const Executor&);                                        \
-  template void batch_norm_gradient_sums<T>(const BatchNormShape&, const T*, const T*,          \
-                                            const Compute<T>*, Compute<T>*, Compute<T>*,        \
+#define FASTREG_INSTANTIATE(T)                                                             \
+  template void batch_norm_gradient<T>(const BatchNormShape&, const BatchNormGradient<T>&, \
+                                       const Executor&);                                   \
+  template void batch_norm_gradient_sums<T>(const BatchNormShape&, const T*, const T*,     \
+                                            const Compute<T>*, Compute<T>*, Compute<T>*,   \
                                             const Executor&);
 FASTREG_FOR_EACH_DTYPE(FASTREG_INSTANTIATE)
 #undef FASTREG_INSTANTIATE

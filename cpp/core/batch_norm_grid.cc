@@ -70,14 +70,10 @@ BatchNormBlock BatchNormGrid::block(int64_t task) const {
   const int64_t channel = task % channel_parts() * channel_step_;
   const int64_t inner = part(task) % inner_parts() * inner_step_;
   const int64_t outer = part(task) / inner_parts() * outer_step_;
-  return {outer,
-          std::min(outer_, outer + outer_step_),
-          channel,
-          std::min(width_, channel + channel_step_),
-          inner,
-          std::min(inner_, inner + inner_step_),
-          width_,
-          inner_};
+  return {outer,   std::min(outer_, outer + outer_step_),
+          channel, std::min(width_, channel + channel_step_),
+          inner,   std::min(inner_, inner + inner_step_),
+          width_,  inner_};
 }
 
 template <typename S>

@@ -90,8 +90,7 @@ struct SampleWeight {
 };
 
 template <typename S>
-SampleWeight sample_weight(const BatchNormShape& shape, const S* weights,
-                           const Executor& executor);
+SampleWeight sample_weight(const BatchNormShape& shape, const S* weights, const Executor& executor);
 
 // body(channel) for all true channels.
 template <typename Body>

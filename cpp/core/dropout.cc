@@ -16,15 +16,14 @@ namespace {
 MaskStream stream_of(const DropoutSpec& spec) {
   const auto low = [](int64_t word) { return static_cast<uint32_t>(word); };
   const auto high = [](int64_t word) { return static_cast<uint32_t>(word >> 32); };
-  const int64_t(&seed)[2] = spec.seed.words;
+  const int64_t (&seed)[2] = spec.seed.words;
   uint32_t words[4] = {low(seed[0]), high(seed[0]), low(seed[1]), high(seed[1])};
   philox_block<10>({0x3ec8f720, 0x02461e29}, words);
   MaskStream stream = {{words[0], words[1]}, {words[2], words[3]}, 0, spec.rng};
   if (spec.rng == Rng::kKeras) {
     stream.threshold = static_cast<uint32_t>(std::ceil(0x1p23 * static_cast<float>(spec.rate)));
   } else {
-    stream.threshold =
-        static_cast<uint32_t>(std::min(std::ceil(0x1p32 * spec.rate), 0x1p32 - 1.0));
+    stream.threshold = static_cast<uint32_t>(std::min(std::ceil(0x1p32 * spec.rate), 0x1p32 - 1.0));
   }
   return stream;
 }
@@ -103,9 +102,8 @@ void dropout(const T* x, int64_t n, const DropoutSpec& spec, T* y, const Executo
 }
 
 template <typename T>
-void dropout(const T* x, const std::vector<int64_t>& shape,
-             const std::vector<int64_t>& noise_shape, const DropoutSpec& spec, T* y,
-             const Executor& executor) {
+void dropout(const T* x, const std::vector<int64_t>& shape, const std::vector<int64_t>& noise_shape,
+             const DropoutSpec& spec, T* y, const Executor& executor) {
   int64_t n = 1, noise_size = 1;
   for (int64_t size : shape) n *= size;
   for (int64_t size : noise_shape) noise_size *= size;
@@ -132,8 +130,8 @@ void dropout(const T* x, const std::vector<int64_t>& shape,
   });
 }
 
-#define FASTREG_INSTANTIATE(T)                                                                \
-  template void dropout<T>(const T*, int64_t, const DropoutSpec&, T*, const Executor&);       \
+#define FASTREG_INSTANTIATE(T)                                                                 \
+  template void dropout<T>(const T*, int64_t, const DropoutSpec&, T*, const Executor&);        \
   template void dropout<T>(const T*, const std::vector<int64_t>&, const std::vector<int64_t>&, \
                            const DropoutSpec&, T*, const Executor&);
 FASTREG_FOR_EACH_DTYPE(FASTREG_INSTANTIATE)

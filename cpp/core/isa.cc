@@ -9,8 +9,8 @@
 
 namespace fastreg {
 
-#define FASTREG_ISA(name)          \
-  namespace name {                 \
+#define FASTREG_ISA(name)            \
+  namespace name {                   \
   extern const KernelTable& table(); \
   }
 #include "isa_list.inc"
@@ -50,8 +50,8 @@ const KernelTable& table_named(const std::string& name) {
     if (name == table->name) return *table;
     choices += choices.empty() ? table->name : std::string(", ") + table->name;
   }
-  throw std::invalid_argument("Invalid value received for FASTREG_ISA. Expected one of " +
-                              choices + " on this processor. Received: FASTREG_ISA=" + name);
+  throw std::invalid_argument("Invalid value received for FASTREG_ISA. Expected one of " + choices +
+                              " on this processor. Received: FASTREG_ISA=" + name);
 }
 
 // Null until chosen, so that an invalid FASTREG_ISA is reported where it can be raised.

@@ -55,10 +55,10 @@ double l1_l2_penalty_and_gradient(const T* w, int64_t n, double l1, double l2, T
   return evaluate(w, n, l1, l2, true, gradient, executor);
 }
 
-#define FASTREG_INSTANTIATE(T)                                                                  \
-  template double l1_l2_penalty<T>(const T*, int64_t, double, double, const Executor&);         \
-  template void l1_l2_gradient<T>(const T*, int64_t, double, double, T*, const Executor&);      \
-  template double l1_l2_penalty_and_gradient<T>(const T*, int64_t, double, double, T*,          \
+#define FASTREG_INSTANTIATE(T)                                                             \
+  template double l1_l2_penalty<T>(const T*, int64_t, double, double, const Executor&);    \
+  template void l1_l2_gradient<T>(const T*, int64_t, double, double, T*, const Executor&); \
+  template double l1_l2_penalty_and_gradient<T>(const T*, int64_t, double, double, T*,     \
                                                 const Executor&);
 FASTREG_FOR_EACH_DTYPE(FASTREG_INSTANTIATE)
 #undef FASTREG_INSTANTIATE

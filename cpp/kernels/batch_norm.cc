@@ -56,8 +56,7 @@ void normalize(const BatchNormBlock& block, const T* x,
 
 template <typename T, bool kWeighted>
 void gradient_sums_of(const BatchNormBlock& block, const T* grad, const T* x,
-                      const Compute<T>* weights, const Compute<T>* mean,
-                      const GradientSums& sums) {
+                      const Compute<T>* weights, const Compute<T>* mean, const GradientSums& sums) {
   using V = Vec<double>;
   sum_channels<3>(
       block, {sums.grad, sums.grad_centered, sums.centered},
@@ -84,8 +83,7 @@ void gradient_sums(const BatchNormBlock& block, const T* grad, const T* x,
 }
 
 template <typename T, bool kWeighted>
-void gradient_of(const BatchNormBlock& block, const T* grad, const T* x,
-                 const Compute<T>* weights,
+void gradient_of(const BatchNormBlock& block, const T* grad, const T* x, const Compute<T>* weights,
                  const GradientCoefficients<Compute<T>>& coefficients, T* grad_x) {
   using V = Vec<Compute<T>>;
   struct Channel {

@@ -28,8 +28,7 @@ inline void keep_word(uint64_t bits, const T* x, int64_t n, V scale, T* y) {
 }
 
 template <Rng kRng, typename T>
-void drop_with(const MaskStream& stream, int64_t first, const T* x, int64_t n, double scale,
-               T* y) {
+void drop_with(const MaskStream& stream, int64_t first, const T* x, int64_t n, double scale, T* y) {
   using V = Vec<Compute<T>>;
   const V scale_all = V::all(static_cast<Compute<T>>(scale));
   const uint64_t first_tile = static_cast<uint64_t>(first / kMaskTile);

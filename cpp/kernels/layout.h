@@ -70,8 +70,8 @@ inline void for_each(const BatchNormBlock& block, Prepare prepare, Step step) {
 // sums[s][channel] = sum over the block's samples of the s-th term that
 // step(prepare(channel reader), index in x, sample reader, lanes, terms) gives, in double.
 template <int kSums, typename Prepare, typename Step>
-inline void sum_channels(const BatchNormBlock& block, double* const (&sums)[kSums],
-                         Prepare prepare, Step step) {
+inline void sum_channels(const BatchNormBlock& block, double* const (&sums)[kSums], Prepare prepare,
+                         Step step) {
   using V = Vec<double>;
   if (block.inner == 1) {
     for (double* sum : sums) {

@@ -19,9 +19,12 @@ Kernels<T> kernels_of() {
 }  // namespace
 
 const KernelTable& table() {
-  static const KernelTable table = {FASTREG_NAME_OF(FASTREG_KERNEL_ISA), mask_kernels(),
-                                    kernels_of<float>(),             kernels_of<double>(),
-                                    kernels_of<Half>(),              kernels_of<BFloat16>()};
+  static const KernelTable table = {FASTREG_NAME_OF(FASTREG_KERNEL_ISA),
+                                    mask_kernels(),
+                                    kernels_of<float>(),
+                                    kernels_of<double>(),
+                                    kernels_of<Half>(),
+                                    kernels_of<BFloat16>()};
   return table;
 }
 

@@ -58,9 +58,7 @@ struct Vec<float> {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bfloats), 16));
   }
   void store(float* p, Whole) const { _mm256_storeu_ps(p, v); }
-  void store(float* p, Counted count) const {
-    _mm256_maskstore_ps(p, lanes32_below(count.n), v);
-  }
+  void store(float* p, Counted count) const { _mm256_maskstore_ps(p, lanes32_below(count.n), v); }
   template <typename Lanes>
   void store(Half* p, Lanes lanes) const {
     store_halves(p, lanes, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
@@ -126,9 +124,7 @@ struct Vec<double> {
     return {_mm256_cvtps_pd(_mm256_castps256_ps128(wide))};
   }
   void store(double* p, Whole) const { _mm256_storeu_pd(p, v); }
-  void store(double* p, Counted count) const {
-    _mm256_maskstore_pd(p, lanes64_below(count.n), v);
-  }
+  void store(double* p, Counted count) const { _mm256_maskstore_pd(p, lanes64_below(count.n), v); }
   Vec keep(uint64_t bits) const {
     const __m256i lane = _mm256_setr_epi64x(1, 2, 4, 8);
     const __m256i set = _mm256_and_si256(_mm256_set1_epi64x(static_cast<int64_t>(bits)), lane);
@@ -194,8 +190,7 @@ struct Words {
   }
 
   // One bit per byte: it is greater than `byte`, or equal to it.
-  static void compare_bytes(const Words (&c)[4], uint8_t byte, uint64_t* greater,
-                            uint64_t* equal) {
+  static void compare_bytes(const Words (&c)[4], uint8_t byte, uint64_t* greater, uint64_t* equal) {
     __m256i half[2];
     in_order(c, half[0], half[1]);
     const __m256i bytes = _mm256_set1_epi8(static_cast<char>(byte));

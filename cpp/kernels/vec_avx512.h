@@ -48,8 +48,8 @@ struct Vec<float> {
   }
   template <typename Lanes>
   static Vec load(const BFloat16* p, Lanes lanes) {
-    return {_mm512_castsi512_ps(
-        _mm512_slli_epi32(_mm512_cvtepu16_epi32(load_halves(p, lanes)), 16))};
+    return {
+        _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load_halves(p, lanes)), 16))};
   }
   void store(float* p, Whole) const { _mm512_storeu_ps(p, v); }
   void store(float* p, Counted count) const {
@@ -63,8 +63,7 @@ struct Vec<float> {
   template <typename Lanes>
   void store(BFloat16* p, Lanes lanes) const {
     const __m512i bits = _mm512_castps_si512(v);
-    const __m512i is_odd =
-        _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i is_odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     const __m512i rounded =
         _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), is_odd);
     const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
@@ -72,15 +71,14 @@ struct Vec<float> {
     const __m512i kept = _mm512_mask_mov_epi32(rounded, is_nan, quiet);
     store_halves(p, lanes, _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16)));
   }
-  Vec keep(uint64_t bits) const {
-    return {_mm512_maskz_mov_ps(static_cast<__mmask16>(bits), v)};
-  }
+  Vec keep(uint64_t bits) const { return {_mm512_maskz_mov_ps(static_cast<__mmask16>(bits), v)}; }
   friend Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
   friend Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
   friend Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
   // a where the condition is not zero, +0 elsewhere.
   friend Vec where_nonzero(Vec condition, Vec a) {
-    return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(condition.v, _mm512_setzero_ps(), _CMP_NEQ_UQ), a.v)};
+    return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(condition.v, _mm512_setzero_ps(), _CMP_NEQ_UQ),
+                                a.v)};
   }
   friend Vec abs(Vec a) { return {_mm512_abs_ps(a.v)}; }
   friend Vec sign(Vec a) {
@@ -117,8 +115,7 @@ struct Vec<double> {
   }
   template <typename Lanes>
   static Vec load(const BFloat16* p, Lanes lanes) {
-    const __m256i bits =
-        _mm256_slli_epi32(_mm256_cvtepu16_epi32(load_eight_halves(p, lanes)), 16);
+    const __m256i bits = _mm256_slli_epi32(_mm256_cvtepu16_epi32(load_eight_halves(p, lanes)), 16);
     return {_mm512_cvtps_pd(_mm256_castsi256_ps(bits))};
   }
   void store(double* p, Whole) const { _mm512_storeu_pd(p, v); }
@@ -133,7 +130,8 @@ struct Vec<double> {
   friend Vec operator*(Vec a, Vec b) { return {_mm512_mul_pd(a.v, b.v)}; }
   // a where the condition is not zero, +0 elsewhere.
   friend Vec where_nonzero(Vec condition, Vec a) {
-    return {_mm512_maskz_mov_pd(_mm512_cmp_pd_mask(condition.v, _mm512_setzero_pd(), _CMP_NEQ_UQ), a.v)};
+    return {_mm512_maskz_mov_pd(_mm512_cmp_pd_mask(condition.v, _mm512_setzero_pd(), _CMP_NEQ_UQ),
+                                a.v)};
   }
   friend Vec abs(Vec a) { return {_mm512_abs_pd(a.v)}; }
   friend Vec sign(Vec a) {
@@ -174,8 +172,8 @@ struct Words {
     back = _mm512_unpackhi_epi64(w01, w23);
   }
   static __m512i interleaved(__m512i low, __m512i high) {
-    return _mm512_castps_si512(_mm512_mask_moveldup_ps(_mm512_castsi512_ps(low), 0xAAAA,
-                                                       _mm512_castsi512_ps(high)));
+    return _mm512_castps_si512(
+        _mm512_mask_moveldup_ps(_mm512_castsi512_ps(low), 0xAAAA, _mm512_castsi512_ps(high)));
   }
 
   // One bit per word: its 23 low bits are no less than the threshold.
@@ -190,8 +188,7 @@ struct Words {
   }
 
   // One bit per byte: it is greater than `byte`, or equal to it.
-  static void compare_bytes(const Words (&c)[4], uint8_t byte, uint64_t* greater,
-                            uint64_t* equal) {
+  static void compare_bytes(const Words (&c)[4], uint8_t byte, uint64_t* greater, uint64_t* equal) {
     __m512i half[2];
     in_order(c, half[0], half[1]);
     const __m512i bytes = _mm512_set1_epi8(static_cast<char>(byte));

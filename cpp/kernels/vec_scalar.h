@@ -29,7 +29,8 @@ struct Vec {
   }
   template <typename T>
   static Vec load(const T* p, Counted count) {
-    return each([=](int lane) { return lane < count.n ? static_cast<S>(to_compute(p[lane])) : S(0); });
+    return each(
+        [=](int lane) { return lane < count.n ? static_cast<S>(to_compute(p[lane])) : S(0); });
   }
   template <typename T>
   void store(T* p, Whole) const {
@@ -107,8 +108,7 @@ struct Words {
   }
 
   // One bit per byte: it is greater than `byte`, or equal to it.
-  static void compare_bytes(const Words (&c)[4], uint8_t byte, uint64_t* greater,
-                            uint64_t* equal) {
+  static void compare_bytes(const Words (&c)[4], uint8_t byte, uint64_t* greater, uint64_t* equal) {
     *greater = *equal = 0;
     for (int i = 0; i < 16 * kBlocks; ++i) {
       const auto drawn = static_cast<uint8_t>(c[i / 4 % 4].v[i / 16] >> (8 * (i % 4)));

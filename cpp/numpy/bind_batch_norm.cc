@@ -83,11 +83,11 @@ void gradient(const py::array& grad, const py::array& x, const py::array& mean,
 
 void bind_batch_norm(py::module_& module) {
   module.def("batch_norm", forward, py::arg("x"), py::arg("gamma"), py::arg("beta"),
-             py::arg("axis"), py::arg("epsilon"), py::arg("mask"), py::arg("out"),
-             py::arg("mean"), py::arg("variance"));
-  module.def("batch_norm_inference", inference, py::arg("x"), py::arg("mean"),
-             py::arg("variance"), py::arg("gamma"), py::arg("beta"), py::arg("axis"),
-             py::arg("epsilon"), py::arg("out"));
+             py::arg("axis"), py::arg("epsilon"), py::arg("mask"), py::arg("out"), py::arg("mean"),
+             py::arg("variance"));
+  module.def("batch_norm_inference", inference, py::arg("x"), py::arg("mean"), py::arg("variance"),
+             py::arg("gamma"), py::arg("beta"), py::arg("axis"), py::arg("epsilon"),
+             py::arg("out"));
   module.def("batch_norm_gradient", gradient, py::arg("grad"), py::arg("x"), py::arg("mean"),
              py::arg("variance"), py::arg("gamma"), py::arg("axis"), py::arg("epsilon"),
              py::arg("mask"), py::arg("out"), py::arg("grad_gamma"), py::arg("grad_beta"));

@@ -46,8 +46,8 @@ void moments(const BatchNormBlock& block, const T* x, const Compute<T>* weights,
 }
 
 template <typename T>
-void normalize(const BatchNormBlock& block, const T* x,
-               const NormalizeCoefficients<Compute<T>>& k, T* y) noexcept {
+void normalize(const BatchNormBlock& block, const T* x, const NormalizeCoefficients<Compute<T>>& k,
+               T* y) noexcept {
   for_each(block, [&](int64_t c, int64_t i, int64_t) {
     const double centered = double{to_compute(x[i])} - k.mean[c] - k.mean_rest[c];
     y[i] = from_compute<T>(static_cast<Compute<T>>(centered * k.scale[c] + k.offset[c]));

@@ -25,8 +25,7 @@ bool is_kept(const MaskStream& stream, int64_t element) {
     const uint32_t word = word_of_block<10>(stream, i / 4, 0, static_cast<int>(i % 4));
     return (word & 0x7fffff) >= stream.threshold;
   }
-  const uint32_t word =
-      word_of_block<7>(stream, i / 16, kFastDomain, static_cast<int>(i % 16 / 4));
+  const uint32_t word = word_of_block<7>(stream, i / 16, kFastDomain, static_cast<int>(i % 16 / 4));
   const uint32_t first_byte = word >> (8 * (i % 4)) & 0xff;
   const uint32_t rest = word_of_block<7>(stream, i, kTieDomain, 0) & 0xffffff;
   return (first_byte << 24 | rest) >= stream.threshold;

@@ -13,8 +13,8 @@ struct Case {
 
 // The whole of x but for its first sample row and first channel: blocks may begin anywhere.
 BatchNormBlock block_of(const Case& c) {
-  return {c.outer > 1, c.outer, c.channels > 1, c.channels, c.inner > 1, c.inner, c.channels,
-          c.inner};
+  return {c.outer > 1, c.outer, c.channels > 1, c.channels,
+          c.inner > 1, c.inner, c.channels,     c.inner};
 }
 
 template <typename T>

@@ -20,8 +20,8 @@ namespace test {
 
 // Around every vector width and block that a kernel may have.
 inline const std::vector<int64_t>& lengths() {
-  static const std::vector<int64_t> lengths = {0,  1,  3,  7,  8,  9,   15,  16,  17,  31,  33, 63,
-                                               65, 97, 127, 128, 129, 255, 257, 4095, 4097, 10007};
+  static const std::vector<int64_t> lengths = {
+      0, 1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 97, 127, 128, 129, 255, 257, 4095, 4097, 10007};
   return lengths;
 }
 
@@ -56,7 +56,8 @@ class Array {
     Array array(n, offset);
     std::mt19937 generator(seed);
     std::normal_distribution<double> normal(mean, 1.0);
-    for (int64_t i = 0; i < n; ++i) array.data()[i] = from_compute<T>(static_cast<Compute<T>>(normal(generator)));
+    for (int64_t i = 0; i < n; ++i)
+      array.data()[i] = from_compute<T>(static_cast<Compute<T>>(normal(generator)));
     return array;
   }
   Array(Array&&) = default;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastreg/batch_norm.h"
-
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
 #include "tf/tensors.h"
@@ -29,7 +28,8 @@ absl::Status infer_shapes(InferenceContext* context) {
     channels = context->Dim(x, axis);
   }
   context->set_output(0, x);
-  for (int i = 1; i < context->num_outputs(); ++i) context->set_output(i, context->Vector(channels));
+  for (int i = 1; i < context->num_outputs(); ++i)
+    context->set_output(i, context->Vector(channels));
   return absl::OkStatus();
 }
 
@@ -213,8 +213,8 @@ class BatchNormGradOp : public ChannelsOp {
     OP_REQUIRES_OK(context, read_mask(context->input(5), shape, &args.weights));
     OP_REQUIRES_OK(context,
                    read_channels(context->input(6), "grad_mean", channels, &args.grad_mean));
-    OP_REQUIRES_OK(context, read_channels(context->input(7), "grad_variance", channels,
-                                          &args.grad_variance));
+    OP_REQUIRES_OK(
+        context, read_channels(context->input(7), "grad_variance", channels, &args.grad_variance));
     OP_REQUIRES_OK(context, read_epsilon(context->input(8), &args.epsilon));
     OP_REQUIRES_OK(context, allocate(context, 1, channels, &args.grad_gamma));
     OP_REQUIRES_OK(context, allocate(context, 2, channels, &args.grad_beta));
@@ -276,15 +276,15 @@ class BatchNormGradSumsOp : public ChannelsOp {
   }
 };
 
-#define FASTREG_REGISTER_AS(T, name, Op)                                   \
-  REGISTER_KERNEL_BUILDER(Name("Fastreg>" name)                            \
-                              .Device(tensorflow::DEVICE_CPU)              \
-                              .TypeConstraint<T>("T")                      \
-                              .TypeConstraint<fastreg::Compute<Element<T>>>("U"),   \
+#define FASTREG_REGISTER_AS(T, name, Op)                                          \
+  REGISTER_KERNEL_BUILDER(Name("Fastreg>" name)                                   \
+                              .Device(tensorflow::DEVICE_CPU)                     \
+                              .TypeConstraint<T>("T")                             \
+                              .TypeConstraint<fastreg::Compute<Element<T>>>("U"), \
                           Op<T>);
-#define FASTREG_REGISTER(T)                                        \
-  FASTREG_REGISTER_AS(T, "BatchNorm", BatchNormOp)                 \
-  FASTREG_REGISTER_AS(T, "BatchNormGrad", BatchNormGradOp)         \
+#define FASTREG_REGISTER(T)                                          \
+  FASTREG_REGISTER_AS(T, "BatchNorm", BatchNormOp)                   \
+  FASTREG_REGISTER_AS(T, "BatchNormGrad", BatchNormGradOp)           \
   FASTREG_REGISTER_AS(T, "BatchNormInference", BatchNormInferenceOp) \
   FASTREG_REGISTER_AS(T, "BatchNormGradSums", BatchNormGradSumsOp)
 FASTREG_FOR_EACH_TF_DTYPE(FASTREG_REGISTER)

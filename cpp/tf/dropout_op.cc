@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastreg/dropout.h"
-
 #include "fastreg/isa.h"
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
@@ -46,8 +45,7 @@ class DropoutOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context, read_noise_shape(context->input(3), shape, &noise_shape));
     Tensor* y;
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({0}, 0, x.shape(), &y));
-    dropout(elements<T>(x), shape, noise_shape, spec, elements<T>(y),
-            PoolExecutor(context));
+    dropout(elements<T>(x), shape, noise_shape, spec, elements<T>(y), PoolExecutor(context));
   }
 
  private:
@@ -84,9 +82,9 @@ class DropoutOp : public tensorflow::OpKernel {
   Rng rng_;
 };
 
-#define FASTREG_REGISTER(T)                                                            \
-  REGISTER_KERNEL_BUILDER(                                                             \
-      Name("Fastreg>Dropout").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),   \
+#define FASTREG_REGISTER(T)                                                          \
+  REGISTER_KERNEL_BUILDER(                                                           \
+      Name("Fastreg>Dropout").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"), \
       DropoutOp<T>);
 FASTREG_FOR_EACH_TF_DTYPE(FASTREG_REGISTER)
 #undef FASTREG_REGISTER

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastreg/penalty.h"
-
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
 #include "tf/tensors.h"
@@ -51,8 +50,8 @@ class PenaltyOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context, read_factor(context->input(2), "l2", &l2));
     Tensor* penalty;
     OP_REQUIRES_OK(context, context->allocate_output(0, {}, &penalty));
-    penalty->scalar<T>()() = static_cast<T>(l1_l2_penalty(elements<T>(w), w.NumElements(), l1,
-                                                          l2, PoolExecutor(context)));
+    penalty->scalar<T>()() = static_cast<T>(
+        l1_l2_penalty(elements<T>(w), w.NumElements(), l1, l2, PoolExecutor(context)));
   }
 };
 
@@ -76,17 +75,17 @@ class PenaltyGradOp : public tensorflow::OpKernel {
     Tensor* gradient;
     OP_REQUIRES_OK(context,
                    context->forward_input_or_allocate_output({0}, 0, w.shape(), &gradient));
-    l1_l2_gradient(elements<T>(w), w.NumElements(), scaled_l1, scaled_l2,
-                   elements<T>(gradient), PoolExecutor(context));
+    l1_l2_gradient(elements<T>(w), w.NumElements(), scaled_l1, scaled_l2, elements<T>(gradient),
+                   PoolExecutor(context));
   }
 };
 
-#define FASTREG_REGISTER(T)                                                                     \
-  REGISTER_KERNEL_BUILDER(                                                                      \
-      Name("Fastreg>L1L2Penalty").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),        \
-      PenaltyOp<T>);                                                                            \
-  REGISTER_KERNEL_BUILDER(                                                                      \
-      Name("Fastreg>L1L2PenaltyGrad").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),    \
+#define FASTREG_REGISTER(T)                                                                  \
+  REGISTER_KERNEL_BUILDER(                                                                   \
+      Name("Fastreg>L1L2Penalty").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),     \
+      PenaltyOp<T>);                                                                         \
+  REGISTER_KERNEL_BUILDER(                                                                   \
+      Name("Fastreg>L1L2PenaltyGrad").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"), \
       PenaltyGradOp<T>);
 FASTREG_FOR_EACH_TF_DTYPE(FASTREG_REGISTER)
 #undef FASTREG_REGISTER

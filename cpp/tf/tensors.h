@@ -65,8 +65,8 @@ inline absl::Status expect(bool holds, const char* name, const std::string& expe
 }
 
 inline absl::Status read_scalar(const tensorflow::Tensor& tensor, const char* name, double* value) {
-  TF_RETURN_IF_ERROR(expect(tensor.dims() == 0, name, "a scalar",
-                            "shape " + tensor.shape().DebugString()));
+  TF_RETURN_IF_ERROR(
+      expect(tensor.dims() == 0, name, "a scalar", "shape " + tensor.shape().DebugString()));
   *value = tensor.scalar<double>()();
   return absl::OkStatus();
 }
@@ -82,8 +82,8 @@ absl::Status read_channels(const tensorflow::Tensor& tensor, const char* name, i
 }
 
 template <typename S>
-absl::Status read_all_channels(const tensorflow::Tensor& tensor, const char* name,
-                               int64_t channels, const S** values) {
+absl::Status read_all_channels(const tensorflow::Tensor& tensor, const char* name, int64_t channels,
+                               const S** values) {
   TF_RETURN_IF_ERROR(read_channels(tensor, name, channels, values));
   return expect(*values != nullptr || channels == 0, name,
                 "a vector of " + std::to_string(channels) + " channels", "no values");

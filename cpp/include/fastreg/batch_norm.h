@@ -11,8 +11,9 @@
 // Compute<T>, the one returned is its first part.
 //
 // weights (null: all 1), one per sample, weigh the statistics only: sums are divided by
-// sum(weights) + 1e-7, as Keras does for masks, and a sample of weight 0 may be NaN. gamma null: 1. beta null: 0.
-// y may be x itself, grad_x may be grad or x itself. No samples: the statistics are NaN.
+// sum(weights) + 1e-7, as Keras does for masks, and a sample of weight 0 may be NaN. gamma null: 1,
+// beta null: 0. y may be x itself, grad_x may be grad or x itself. No samples: the statistics are
+// NaN.
 #pragma once
 
 #include "fastreg/dtype.h"
