@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of every test folder."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import fastreg
+import numpy as np
+import pytest
+
+TESTS = Path(__file__).parent
+WITH_TF = importlib.util.find_spec("tensorflow") is not None
+
+CHILD = """
+import sys
+import numpy as np
+sys.path.insert(0, {tests!r})
+isa, path = {isa!r}, {path!r}
+if isa is not None:
+    import fastreg
+    assert fastreg.active_isa() == isa, fastreg.active_isa()
+def save(**arrays):
+    # Bits and the dtype's name: numpy's format would forget what a bfloat16 is.
+    arrays = {{key: np.asarray(array) for key, array in arrays.items()}}
+    np.savez(path, **{{
+        f"{{key}}@{{array.dtype.name}}": array.view(f"u{{array.itemsize}}")
+        for key, array in arrays.items()
+    }})
+"""
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "requires_tf: skipped, and counted, without TensorFlow")
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("requires_tf") and not WITH_TF:
+        pytest.skip("TensorFlow is not installed")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20240229)
+
+
+@pytest.fixture(params=(1, 2, 7), ids="{} threads".format)
+def threads(request):
+    before = fastreg.get_num_threads()
+    fastreg.set_num_threads(request.param)
+    assert fastreg.get_num_threads() == request.param
+    yield request.param
+    fastreg.set_num_threads(before)
+
+
+def child_environment(isa=None, threads=None, **variables):
+    """The parent's environment with only the named fastreg settings."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("FASTREG_")}
+    settings = {"FASTREG_ISA": isa, "FASTREG_NUM_THREADS": threads, **variables}
+    environment.update({k: str(v) for k, v in settings.items() if v is not None})
+    return environment
+
+
+@pytest.fixture
+def python():
+    """python(*arguments, isa=, threads=, **environment): a finished interpreter, output as text."""
+
+    def run(*arguments, timeout=120, **settings):
+        return subprocess.run(
+            [sys.executable, *arguments],
+            env=child_environment(**settings),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def arrays_from(python, tmp_path):
+    """Runs a snippet that ends in save(name=array, ...); a forced ISA is asserted to have run."""
+
+    def run(snippet, *, isa=None, warnings="error", **settings):
+        path = tmp_path / "arrays.npz"
+        prelude = CHILD.format(tests=str(TESTS), isa=isa, path=str(path))
+        done = python("-W", warnings, "-c", prelude + snippet, isa=isa, **settings)
+        assert done.returncode == 0, done.stderr
+        with np.load(path) as arrays:
+            named = {tuple(key.rsplit("@", 1)): array for key, array in arrays.items()}
+        return {key: array.view(np.dtype(dtype)) for (key, dtype), array in named.items()}
+
+    return run
