@@ -105,7 +105,7 @@ void batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
       update_moving(*args.moving, samples.weight > 0.0, channel, k + d, variance);
     }
   });
-  normalization.run(args.x, args.y, executor);
+  if (args.y) normalization.run(args.x, args.y, executor);
 }
 
 template <typename T>

@@ -60,6 +60,17 @@ REGISTER_OP("Fastreg>BatchNorm")
     .Attr("axis: int = -1")
     .SetShapeFn(infer_shapes);
 
+// The statistics alone; no gradient flows through them.
+REGISTER_OP("Fastreg>BatchNormMoments")
+    .Input("x: T")
+    .Input("mask: U")
+    .Output("mean: U")
+    .Output("variance: U")
+    .Attr("T: " FASTREG_TF_DTYPES)
+    .Attr("U: {float, double}")
+    .Attr("axis: int = -1")
+    .SetShapeFn(infer_channels);
+
 REGISTER_OP("Fastreg>BatchNormGrad")
     .Input("grad: T")
     .Input("x: T")
@@ -102,7 +113,7 @@ REGISTER_OP("Fastreg>BatchNormGradSums")
     .Attr("axis: int = -1")
     .SetShapeFn(infer_channels);
 
-// What all four ops share: the channels' axis, and reading a shape by it.
+// What all these ops share: the channels' axis, and reading a shape by it.
 class ChannelsOp : public tensorflow::OpKernel {
  public:
   explicit ChannelsOp(OpKernelConstruction* context) : OpKernel(context) {
@@ -188,6 +199,24 @@ class BatchNormOp : public ChannelsOp {
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({0}, 0, x.shape(), &y));
     args.x = elements<T>(x);
     args.y = elements<T>(y);
+    batch_norm(shape, args, PoolExecutor(context));
+  }
+};
+
+template <typename T>
+class BatchNormMomentsOp : public ChannelsOp {
+ public:
+  using ChannelsOp::ChannelsOp;
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor& x = context->input(0);
+    BatchNormShape shape;
+    BatchNormForward<Element<T>> args = {};
+    OP_REQUIRES_OK(context, read_shape(x, &shape));
+    OP_REQUIRES_OK(context, read_mask(context->input(1), shape, &args.weights));
+    OP_REQUIRES_OK(context, allocate(context, 0, shape.channels, &args.mean));
+    OP_REQUIRES_OK(context, allocate(context, 1, shape.channels, &args.variance));
+    args.x = elements<T>(x);
     batch_norm(shape, args, PoolExecutor(context));
   }
 };
@@ -284,6 +313,7 @@ class BatchNormGradSumsOp : public ChannelsOp {
                           Op<T>);
 #define FASTREG_REGISTER(T)                                          \
   FASTREG_REGISTER_AS(T, "BatchNorm", BatchNormOp)                   \
+  FASTREG_REGISTER_AS(T, "BatchNormMoments", BatchNormMomentsOp)     \
   FASTREG_REGISTER_AS(T, "BatchNormGrad", BatchNormGradOp)           \
   FASTREG_REGISTER_AS(T, "BatchNormInference", BatchNormInferenceOp) \
   FASTREG_REGISTER_AS(T, "BatchNormGradSums", BatchNormGradSumsOp)

@@ -62,6 +62,8 @@ def register(ops):
         )
         return by_x, by_gamma, by_beta, None, None, None, None, None
 
+    tf.no_gradient("Fastreg>BatchNormMoments")
+
     @tf.RegisterGradient("Fastreg>BatchNormGrad")
     def batch_norm_grad(op, *grads):
         grad, x, _, _, gamma, mask, grad_mean, grad_variance, epsilon = op.inputs

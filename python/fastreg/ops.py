@@ -118,6 +118,14 @@ def batch_norm_and_moving_statistics(
     )
 
 
+def batch_norm_moments(x, *, axis, mask=None):
+    """`(mean, variance)` as of `batch_norm`, through which no gradient flows."""
+    x = _tensor(x, "x")
+    return _ops.fastreg_batch_norm_moments(
+        x=x, mask=_mask(mask, x, axis, _statistics_dtype(x)), axis=axis
+    )
+
+
 def batch_norm_inference(x, mean, variance, gamma=None, beta=None, *, axis=-1, epsilon=1e-3):
     """Batch normalization with given statistics.
 

@@ -42,7 +42,7 @@ struct BatchNormForward {
   const T* x;
   const Compute<T>*weights, *gamma, *beta;
   double epsilon;
-  T* y;
+  T* y;  // null: the statistics alone
   Compute<T>*mean, *variance;
   const MovingStatistics<Compute<T>>* moving;  // null: none are kept
 };

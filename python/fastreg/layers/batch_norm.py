@@ -12,51 +12,63 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization`: the same arguments, weights and semantics, faster.
 
     More accurate where the mean is much larger than the deviation. A batch without samples (or with
-    all of them masked) leaves the moving statistics as they were. `renorm=True` and
-    `synchronized=True` are computed by stock Keras in training, as is a mask with another `axis`
-    than the last.
+    all of them masked) leaves the moving statistics as they were. `synchronized=True` is computed
+    by stock Keras in training, as is a mask with another `axis` than the last.
     """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.supports_jit = False
 
     def call(self, inputs, training=None, mask=None):
         uses_batch = bool(training and self.trainable)
-        if not native.takes(inputs) or (uses_batch and not self._is_native(inputs, mask)):
+        if not (native.takes(inputs) and self._takes(mask, len(inputs.shape), uses_batch)):
             return super().call(inputs, training=training, mask=mask)
-        if mask is not None and len(mask.shape) != len(inputs.shape) - 1:
-            return super().call(inputs, training=training, mask=mask)  # raises
         dtype = keras.backend.result_type(inputs.dtype, "float32")
-        gamma, beta, moving_mean, moving_variance = (
+        gamma, beta, mean, variance = (
             None if weight is None else keras.ops.cast(weight, dtype)
             for weight in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
         )
-        if uses_batch:
-            outputs, _, _, *moving = native.ops().batch_norm_and_moving_statistics(
+        mask = None if mask is None else keras.ops.cast(mask, "bool")
+        if not uses_batch:
+            outputs = native.ops().batch_norm_inference(
+                inputs, mean, variance, gamma, beta, axis=self.axis, epsilon=self.epsilon
+            )
+        elif self.renorm:
+            outputs = self._renormalize(inputs, gamma, beta, mask, dtype)
+        else:
+            outputs, _, _, mean, variance = native.ops().batch_norm_and_moving_statistics(
                 inputs,
                 gamma,
                 beta,
-                moving_mean,
-                moving_variance,
+                mean,
+                variance,
                 self.momentum,
                 axis=self.axis,
                 epsilon=self.epsilon,
-                mask=None if mask is None else keras.ops.cast(mask, "bool"),
+                mask=mask,
             )
-            self.moving_mean.assign(moving[0])
-            self.moving_variance.assign(moving[1])
-        else:
-            outputs = native.ops().batch_norm_inference(
-                inputs,
-                moving_mean,
-                moving_variance,
-                gamma,
-                beta,
-                axis=self.axis,
-                epsilon=self.epsilon,
-            )
+            self.moving_mean.assign(mean)
+            self.moving_variance.assign(variance)
         return keras.ops.cast(outputs, self.compute_dtype)
 
-    def _is_native(self, inputs, mask):
-        """Whether the kernels take statistics of a batch as this layer wants them."""
-        if self.renorm or self.synchronized:
-            return False
-        is_last = self.axis % len(inputs.shape) == len(inputs.shape) - 1
-        return mask is None or (is_last and keras.config.epsilon() == MASK_EPSILON)
+    def _takes(self, mask, rank, uses_batch):
+        """Whether the kernels compute what this layer wants."""
+        if mask is not None:
+            if len(mask.shape) != rank - 1:
+                return False  # Keras raises
+            is_last = self.axis % rank == rank - 1
+            if uses_batch and not (is_last and keras.config.epsilon() == MASK_EPSILON):
+                return False
+        return not (uses_batch and self.synchronized)
+
+    def _renormalize(self, inputs, gamma, beta, mask, dtype):
+        """Batch renormalization: its correction, a constant to the gradient, scales gamma."""
+        mean, variance = native.ops().batch_norm_moments(inputs, axis=self.axis, mask=mask)
+        r, d, mean, variance = self._renorm_correction_and_moments(mean, variance)
+        gamma, beta = self._compose_transforms(r, d, gamma, beta, dtype)
+        self._update_renorm_statistics(mean, variance)
+        outputs, _, _ = native.ops().batch_norm(
+            inputs, gamma, beta, axis=self.axis, epsilon=self.epsilon, mask=mask
+        )
+        return outputs
