@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
+import json
+from pathlib import Path
+
 import keras
 
 from fastreg import checks, native
+
+SEED_STATE = "seed_generator_state.json"
 
 
 @keras.saving.register_keras_serializable(package="fastreg")
 class Dropout(keras.layers.Dropout):
     """`keras.layers.Dropout`: the same seed drops the same elements, faster.
 
-    The mask is that of stock Keras in float32, in every dtype and mode: stock Keras draws another
-    one in half precision and under XLA.
+    The mask is that of stock Keras in float32, in every dtype: stock Keras draws another one in half
+    precision. `.keras` files and `tf.train.Checkpoint` hold the state of the seed too, so that a
+    run that goes on draws the masks it would have drawn; stock Keras begins again.
 
     Args:
         rate: Float between 0 and 1: the fraction of the inputs to drop.
@@ -23,6 +29,9 @@ class Dropout(keras.layers.Dropout):
         super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
         self.rng = checks.rng(rng)
         self.supports_jit = False
+        if self.rate > 0 and keras.backend.backend() == "tensorflow":
+            # TensorFlow's checkpoints hold the attributes that are its own variables.
+            self.seed_state = self.seed_generator.state.value
 
     def call(self, inputs, training=False):
         if not training or self.rate in (0, 1) or not native.takes(inputs):
@@ -37,3 +46,15 @@ class Dropout(keras.layers.Dropout):
 
     def get_config(self):
         return {**super().get_config(), "rng": self.rng}
+
+    # Keras writes assets into .keras files and not into weights files, which stay as they were.
+
+    def save_assets(self, dir_path):
+        if self.rate > 0:
+            state = keras.ops.convert_to_numpy(self.seed_generator.state).tolist()
+            Path(dir_path, SEED_STATE).write_text(json.dumps(state), encoding="utf-8")
+
+    def load_assets(self, dir_path):
+        path = Path(dir_path, SEED_STATE)
+        if self.rate > 0 and path.exists():
+            self.seed_generator.state.assign(json.loads(path.read_text(encoding="utf-8")))
