@@ -38,17 +38,23 @@ class Normalization {
   ChannelArray<S> mean_, mean_rest_, scale_, offset_;
 };
 
-// The first sample that has weight, of each channel; 0 where there is none or it is not finite.
+// The first sample of each channel that has weight; 0 where there is none or it is not finite.
 template <typename T>
 ChannelArray<double> shift_of(const BatchNormGrid& grid, const BatchNormShape& shape, const T* x,
-                              const Compute<T>* weights) {
+                              const BatchNormWeights<Compute<T>>& weights) {
   ChannelArray<double> shift(grid);
   int64_t sample = 0;
-  while (weights && sample < shape.samples() && weights[sample] == 0) ++sample;
-  if (sample >= shape.samples()) return shift;
-  const T* first = x + sample / shape.inner * shape.channels * shape.inner + sample % shape.inner;
   for (int64_t channel = 0; channel < shape.channels; ++channel) {
-    const double value = to_compute(first[channel * shape.inner]);
+    const auto index = [&] {
+      return (sample / shape.inner * shape.channels + channel) * shape.inner + sample % shape.inner;
+    };
+    const auto has_no_weight = [&] {
+      return weights.values && weights.values[weights.per_element ? index() : sample] == 0;
+    };
+    if (weights.per_element) sample = 0;
+    while (sample < shape.samples() && has_no_weight()) ++sample;
+    if (sample == shape.samples()) continue;
+    const double value = to_compute(x[index()]);
     shift.set(channel, std::isfinite(value) ? value : 0.0);
   }
   return shift;
@@ -77,18 +83,20 @@ void batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
                 const Executor& executor) {
   using S = Compute<T>;
   const StrictFloat guard;
-  const BatchNormGrid grid(shape, args.weights != nullptr);
+  const BatchNormGrid grid(shape, args.weights.values != nullptr);
   const ChannelArray<double> shift = shift_of(grid, shape, args.x, args.weights);
-  PartialSums<2> sums(grid);
+  PartialSums<3> sums(grid);
   parallel_for(grid.tasks(), executor, [&](int64_t task) {
     const int64_t part = grid.part(task);
     kernels().of(args.x).batch_norm.moments(grid.block(task), args.x, args.weights, shift.data(),
-                                            {sums.of(part, 0), sums.of(part, 1)});
+                                            {sums.of(part, 0), sums.of(part, 1), sums.of(part, 2)});
   });
 
-  const SampleWeight samples = sample_weight(shape, args.weights, executor);
+  const SampleWeight all_samples = sample_weight(shape, args.weights, executor);
   Normalization<T> normalization(grid);
   for_each_channel(grid, executor, [&](int64_t channel) {
+    SampleWeight samples = all_samples;
+    if (args.weights.per_element) samples.weight = sums.total(2, channel);
     const double k = shift.data()[channel];
     const double sum = sums.total(0, channel), squares = sums.total(1, channel);
     // mean = k + d; the squares about it follow from those about k.

@@ -9,19 +9,20 @@
 namespace fastreg {
 namespace {
 
-enum Sum : int { kGrad, kGradCentered, kCentered, kSums };
+enum Sum : int { kGrad, kGradCentered, kCentered, kWeight, kSums };
 
 // Both tensors are read once; centered values are about the mean that is given.
 template <typename T>
-void sum_gradients(const BatchNormGrid& grid, const T* grad, const T* x, const Compute<T>* weights,
-                   const Compute<T>* mean, PartialSums<kSums>& sums, const Executor& executor) {
+void sum_gradients(const BatchNormGrid& grid, const T* grad, const T* x,
+                   const BatchNormWeights<Compute<T>>& weights, const Compute<T>* mean,
+                   PartialSums<kSums>& sums, const Executor& executor) {
   ChannelArray<Compute<T>> means(grid);
   for (int64_t channel = 0; channel < grid.channels(); ++channel) means.set(channel, mean[channel]);
   parallel_for(grid.tasks(), executor, [&](int64_t task) {
     const int64_t part = grid.part(task);
-    kernels().of(x).batch_norm.gradient_sums(
-        grid.block(task), grad, x, weights, means.data(),
-        {sums.of(part, kGrad), sums.of(part, kGradCentered), sums.of(part, kCentered)});
+    kernels().of(x).batch_norm.gradient_sums(grid.block(task), grad, x, weights, means.data(),
+                                             {sums.of(part, kGrad), sums.of(part, kGradCentered),
+                                              sums.of(part, kCentered), sums.of(part, kWeight)});
   });
 }
 
@@ -32,15 +33,17 @@ void batch_norm_gradient(const BatchNormShape& shape, const BatchNormGradient<T>
                          const Executor& executor) {
   using S = Compute<T>;
   const StrictFloat guard;
-  const BatchNormGrid grid(shape, args.weights != nullptr);
+  const BatchNormGrid grid(shape, args.weights.values != nullptr);
   PartialSums<kSums> sums(grid);
   sum_gradients(grid, args.grad, args.x, args.weights, args.mean, sums, executor);
 
-  const SampleWeight samples = sample_weight(shape, args.weights, executor);
-  const double count = samples.count();
+  const SampleWeight all_samples = sample_weight(shape, args.weights, executor);
   ChannelArray<S> scale(grid), grad_mean(grid), mean(grid), mean_rest(grid), slope(grid),
       offset(grid);
   for_each_channel(grid, executor, [&](int64_t channel) {
+    SampleWeight samples = all_samples;
+    if (args.weights.per_element) samples.weight = sums.total(kWeight, channel);
+    const double count = samples.count();
     const double given_mean = args.mean[channel];
     const double centered = sums.total(kCentered, channel);
     // What the given mean lacks of the mean.
@@ -79,7 +82,7 @@ void batch_norm_gradient_sums(const BatchNormShape& shape, const T* grad, const 
   const StrictFloat guard;
   const BatchNormGrid grid(shape, false);
   PartialSums<kSums> sums(grid);
-  sum_gradients<T>(grid, grad, x, nullptr, mean, sums, executor);
+  sum_gradients<T>(grid, grad, x, {}, mean, sums, executor);
   for_each_channel(grid, executor, [&](int64_t channel) {
     sum_grad[channel] = static_cast<Compute<T>>(sums.total(kGrad, channel));
     sum_grad_centered[channel] = static_cast<Compute<T>>(sums.total(kGradCentered, channel));

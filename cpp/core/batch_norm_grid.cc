@@ -77,17 +77,20 @@ BatchNormBlock BatchNormGrid::block(int64_t task) const {
 }
 
 template <typename S>
-SampleWeight sample_weight(const BatchNormShape& shape, const S* weights,
+SampleWeight sample_weight(const BatchNormShape& shape, const BatchNormWeights<S>& weights,
                            const Executor& executor) {
-  if (weights == nullptr) return {static_cast<double>(shape.samples()), 0.0};
+  if (weights.values == nullptr) return {static_cast<double>(shape.samples()), 0.0};
+  if (weights.per_element) return {0.0, SampleWeight::kMaskEpsilon};
   std::vector<double> partial(chunk_count(shape.samples()));
   for_each_chunk(shape.samples(), executor, [&](int64_t chunk, int64_t begin, int64_t size) {
-    partial[chunk] = std::accumulate(weights + begin, weights + begin + size, 0.0);
+    partial[chunk] = std::accumulate(weights.values + begin, weights.values + begin + size, 0.0);
   });
   return {std::accumulate(partial.begin(), partial.end(), 0.0), SampleWeight::kMaskEpsilon};
 }
 
-template SampleWeight sample_weight(const BatchNormShape&, const float*, const Executor&);
-template SampleWeight sample_weight(const BatchNormShape&, const double*, const Executor&);
+template SampleWeight sample_weight(const BatchNormShape&, const BatchNormWeights<float>&,
+                                    const Executor&);
+template SampleWeight sample_weight(const BatchNormShape&, const BatchNormWeights<double>&,
+                                    const Executor&);
 
 }  // namespace fastreg

@@ -89,8 +89,10 @@ struct SampleWeight {
   double count() const { return weight + excess; }
 };
 
+// For weights per element the weight is 0: it is another one for each channel.
 template <typename S>
-SampleWeight sample_weight(const BatchNormShape& shape, const S* weights, const Executor& executor);
+SampleWeight sample_weight(const BatchNormShape& shape, const BatchNormWeights<S>& weights,
+                           const Executor& executor);
 
 // body(channel) for all true channels.
 template <typename Body>

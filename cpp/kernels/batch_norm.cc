@@ -8,31 +8,56 @@ namespace fastreg {
 namespace FASTREG_KERNEL_ISA {
 namespace {
 
-template <typename T, bool kWeighted>
+enum class Weighted { kNot, kBySample, kByElement };
+
+template <Weighted kKind>
+struct Kind {
+  static constexpr Weighted value = kKind;
+};
+
+// Calls f with the kind of weights as a type: the loops are compiled for each.
+template <typename S, typename F>
+inline void with_kind(const BatchNormWeights<S>& weights, F f) {
+  if (weights.values == nullptr) return f(Kind<Weighted::kNot>{});
+  if (weights.per_element) return f(Kind<Weighted::kByElement>{});
+  f(Kind<Weighted::kBySample>{});
+}
+
+// The weights at the lanes of one vector.
+template <typename V, Weighted kWeighted, typename S, typename Sample, typename Lanes>
+inline V weight_at(const S* weights, int64_t index, Sample sample, Lanes lanes) {
+  if constexpr (kWeighted == Weighted::kByElement) return V::load(weights + index, lanes);
+  return sample(weights);
+}
+
+template <typename T, Weighted kWeighted>
 void moments_of(const BatchNormBlock& block, const T* x, const Compute<T>* weights,
                 const double* shift, const MomentSums& sums) {
   using V = Vec<double>;
-  sum_channels<2>(
-      block, {sums.sum, sums.squares}, [=](auto channel) { return channel(shift); },
+  constexpr int kSums = kWeighted == Weighted::kByElement ? 3 : 2;
+  double* const all_sums[] = {sums.sum, sums.squares, sums.weights};
+  sum_channels<kSums>(
+      block, all_sums, [=](auto channel) { return channel(shift); },
       [=](V shift, int64_t index, auto sample, auto lanes, V* terms) {
         V d = (V::load(x + index, lanes) - shift).first(lanes);
-        if constexpr (kWeighted) {
-          // What is masked out may be NaN.
-          const V weight = sample(weights);
+        if constexpr (kWeighted == Weighted::kNot) {
+          terms[0] = d;
+        } else {
+          const V weight = weight_at<V, kWeighted>(weights, index, sample, lanes);
           d = where_nonzero(weight, d);
           terms[0] = weight * d;
-        } else {
-          terms[0] = d;
+          if constexpr (kSums == 3) terms[2] = weight;
         }
         terms[1] = terms[0] * d;
       });
 }
 
 template <typename T>
-void moments(const BatchNormBlock& block, const T* x, const Compute<T>* weights,
+void moments(const BatchNormBlock& block, const T* x, const BatchNormWeights<Compute<T>>& weights,
              const double* shift, const MomentSums& sums) noexcept {
-  if (weights == nullptr) return moments_of<T, false>(block, x, weights, shift, sums);
-  moments_of<T, true>(block, x, weights, shift, sums);
+  with_kind(weights, [&](auto kind) {
+    moments_of<T, decltype(kind)::value>(block, x, weights.values, shift, sums);
+  });
 }
 
 template <typename T>
@@ -54,35 +79,38 @@ void normalize(const BatchNormBlock& block, const T* x,
       });
 }
 
-template <typename T, bool kWeighted>
+template <typename T, Weighted kWeighted>
 void gradient_sums_of(const BatchNormBlock& block, const T* grad, const T* x,
                       const Compute<T>* weights, const Compute<T>* mean, const GradientSums& sums) {
   using V = Vec<double>;
-  sum_channels<3>(
-      block, {sums.grad, sums.grad_centered, sums.centered},
-      [=](auto channel) { return channel(mean); },
+  constexpr int kSums = kWeighted == Weighted::kByElement ? 4 : 3;
+  double* const all_sums[] = {sums.grad, sums.grad_centered, sums.centered, sums.weights};
+  sum_channels<kSums>(
+      block, all_sums, [=](auto channel) { return channel(mean); },
       [=](V mean, int64_t index, auto sample, auto lanes, V* terms) {
         const V centered = (V::load(x + index, lanes) - mean).first(lanes);
         terms[0] = V::load(grad + index, lanes);
         terms[1] = terms[0] * centered;
-        if constexpr (kWeighted) {
-          const V weight = sample(weights);
-          terms[2] = weight * where_nonzero(weight, centered);
-        } else {
+        if constexpr (kWeighted == Weighted::kNot) {
           terms[2] = centered;
+        } else {
+          const V weight = weight_at<V, kWeighted>(weights, index, sample, lanes);
+          terms[2] = weight * where_nonzero(weight, centered);
+          if constexpr (kSums == 4) terms[3] = weight;
         }
       });
 }
 
 template <typename T>
 void gradient_sums(const BatchNormBlock& block, const T* grad, const T* x,
-                   const Compute<T>* weights, const Compute<T>* mean,
+                   const BatchNormWeights<Compute<T>>& weights, const Compute<T>* mean,
                    const GradientSums& sums) noexcept {
-  if (weights == nullptr) return gradient_sums_of<T, false>(block, grad, x, weights, mean, sums);
-  gradient_sums_of<T, true>(block, grad, x, weights, mean, sums);
+  with_kind(weights, [&](auto kind) {
+    gradient_sums_of<T, decltype(kind)::value>(block, grad, x, weights.values, mean, sums);
+  });
 }
 
-template <typename T, bool kWeighted>
+template <typename T, Weighted kWeighted>
 void gradient_of(const BatchNormBlock& block, const T* grad, const T* x, const Compute<T>* weights,
                  const GradientCoefficients<Compute<T>>& coefficients, T* grad_x) {
   using V = Vec<Compute<T>>;
@@ -101,24 +129,24 @@ void gradient_of(const BatchNormBlock& block, const T* grad, const T* x, const C
         const V centered = (V::load(x + index, lanes) - c.mean) - c.mean_rest;
         const V through_statistics = centered * c.slope - c.offset;
         V result;
-        if constexpr (kWeighted) {
-          const V weight = sample(weights);
+        if constexpr (kWeighted == Weighted::kNot) {
+          result = c.scale * (g - c.grad_mean) - through_statistics;
+        } else {
+          const V weight = weight_at<V, kWeighted>(weights, index, sample, lanes);
           result = c.scale * (g - weight * c.grad_mean) -
                    weight * where_nonzero(weight, through_statistics);
-        } else {
-          result = c.scale * (g - c.grad_mean) - through_statistics;
         }
         result.store(grad_x + index, lanes);
       });
 }
 
 template <typename T>
-void gradient(const BatchNormBlock& block, const T* grad, const T* x, const Compute<T>* weights,
+void gradient(const BatchNormBlock& block, const T* grad, const T* x,
+              const BatchNormWeights<Compute<T>>& weights,
               const GradientCoefficients<Compute<T>>& coefficients, T* grad_x) noexcept {
-  if (weights == nullptr) {
-    return gradient_of<T, false>(block, grad, x, weights, coefficients, grad_x);
-  }
-  gradient_of<T, true>(block, grad, x, weights, coefficients, grad_x);
+  with_kind(weights, [&](auto kind) {
+    gradient_of<T, decltype(kind)::value>(block, grad, x, weights.values, coefficients, grad_x);
+  });
 }
 
 }  // namespace

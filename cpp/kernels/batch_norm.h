@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "fastreg/dtype.h"
+#include "fastreg/weights.h"
 
 namespace fastreg {
 
@@ -20,12 +21,14 @@ struct BatchNormBlock {
 struct MomentSums {
   double* sum;      // sum of weight * (x - shift)
   double* squares;  // sum of weight * (x - shift)^2
+  double* weights;  // sum of weight, only for weights per element
 };
 
 struct GradientSums {
   double* grad;           // sum of grad
   double* grad_centered;  // sum of grad * (x - mean)
   double* centered;       // sum of weight * (x - mean)
+  double* weights;        // sum of weight, only for weights per element
 };
 
 // y = ((x - mean) - mean_rest) * scale + offset
@@ -45,18 +48,20 @@ template <typename T>
 struct BatchNormKernels {
   using S = Compute<T>;
 
-  // 1 load an element. weights may be null, as below.
-  void (*moments)(const BatchNormBlock& block, const T* x, const S* weights, const double* shift,
-                  const MomentSums& sums) noexcept;
+  // 1 load an element, and one more for weights per element, as below.
+  void (*moments)(const BatchNormBlock& block, const T* x, const BatchNormWeights<S>& weights,
+                  const double* shift, const MomentSums& sums) noexcept;
   // 1 load and 1 store an element.
   void (*normalize)(const BatchNormBlock& block, const T* x,
                     const NormalizeCoefficients<S>& coefficients, T* y) noexcept;
   // 2 loads an element.
-  void (*gradient_sums)(const BatchNormBlock& block, const T* grad, const T* x, const S* weights,
-                        const S* mean, const GradientSums& sums) noexcept;
+  void (*gradient_sums)(const BatchNormBlock& block, const T* grad, const T* x,
+                        const BatchNormWeights<S>& weights, const S* mean,
+                        const GradientSums& sums) noexcept;
   // 2 loads and 1 store an element.
-  void (*gradient)(const BatchNormBlock& block, const T* grad, const T* x, const S* weights,
-                   const GradientCoefficients<S>& coefficients, T* grad_x) noexcept;
+  void (*gradient)(const BatchNormBlock& block, const T* grad, const T* x,
+                   const BatchNormWeights<S>& weights, const GradientCoefficients<S>& coefficients,
+                   T* grad_x) noexcept;
 };
 
 }  // namespace fastreg

@@ -70,12 +70,12 @@ inline void for_each(const BatchNormBlock& block, Prepare prepare, Step step) {
 // sums[s][channel] = sum over the block's samples of the s-th term that
 // step(prepare(channel reader), index in x, sample reader, lanes, terms) gives, in double.
 template <int kSums, typename Prepare, typename Step>
-inline void sum_channels(const BatchNormBlock& block, double* const (&sums)[kSums], Prepare prepare,
+inline void sum_channels(const BatchNormBlock& block, double* const* sums, Prepare prepare,
                          Step step) {
   using V = Vec<double>;
   if (block.inner == 1) {
-    for (double* sum : sums) {
-      for (int64_t c = block.channel_begin; c < block.channel_end; ++c) sum[c] = 0.0;
+    for (int s = 0; s < kSums; ++s) {
+      for (int64_t c = block.channel_begin; c < block.channel_end; ++c) sums[s][c] = 0.0;
     }
     for (int64_t row = block.outer_begin; row < block.outer_end; row += kRows) {
       const int64_t end = row + kRows < block.outer_end ? row + kRows : block.outer_end;

@@ -24,7 +24,7 @@ void forward(const py::array& x, const Optional& gamma, const Optional& beta, in
     using T = std::remove_const_t<std::remove_pointer_t<decltype(type)>>;
     using S = Compute<T>;
     const BatchNormForward<T> args = {elements<T>(x, shape.size()),
-                                      optional_elements<S>(mask, shape.samples()),
+                                      {optional_elements<S>(mask, shape.samples()), false},
                                       optional_elements<S>(gamma, shape.channels),
                                       optional_elements<S>(beta, shape.channels),
                                       epsilon,
@@ -64,7 +64,7 @@ void gradient(const py::array& grad, const py::array& x, const py::array& mean,
     using S = Compute<T>;
     const BatchNormGradient<T> args = {elements<T>(grad, shape.size()),
                                        elements<T>(x, shape.size()),
-                                       optional_elements<S>(mask, shape.samples()),
+                                       {optional_elements<S>(mask, shape.samples()), false},
                                        elements<S>(mean, shape.channels),
                                        elements<S>(variance, shape.channels),
                                        optional_elements<S>(gamma, shape.channels),

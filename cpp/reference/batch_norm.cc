@@ -27,18 +27,20 @@ void clear(const BatchNormBlock& block, double* sum) {
 }
 
 template <typename S>
-double weight_of(const S* weights, int64_t sample) {
-  return weights == nullptr ? 1.0 : static_cast<double>(weights[sample]);
+double weight_of(const BatchNormWeights<S>& weights, int64_t i, int64_t sample) {
+  return weights.values == nullptr ? 1.0 : weights.values[weights.per_element ? i : sample];
 }
 
 template <typename T>
-void moments(const BatchNormBlock& block, const T* x, const Compute<T>* weights,
+void moments(const BatchNormBlock& block, const T* x, const BatchNormWeights<Compute<T>>& weights,
              const double* shift, const MomentSums& sums) noexcept {
   clear(block, sums.sum);
   clear(block, sums.squares);
+  if (weights.per_element) clear(block, sums.weights);
   for_each(block, [&](int64_t channel, int64_t i, int64_t sample) {
-    const double weight = weight_of(weights, sample);
+    const double weight = weight_of(weights, i, sample);
     if (weight == 0.0) return;
+    if (weights.per_element) sums.weights[channel] += weight;
     const double d = double{to_compute(x[i])} - shift[channel];
     sums.sum[channel] += weight * d;
     sums.squares[channel] += weight * d * d;
@@ -56,26 +58,29 @@ void normalize(const BatchNormBlock& block, const T* x, const NormalizeCoefficie
 
 template <typename T>
 void gradient_sums(const BatchNormBlock& block, const T* grad, const T* x,
-                   const Compute<T>* weights, const Compute<T>* mean,
+                   const BatchNormWeights<Compute<T>>& weights, const Compute<T>* mean,
                    const GradientSums& sums) noexcept {
   clear(block, sums.grad);
   clear(block, sums.grad_centered);
   clear(block, sums.centered);
+  if (weights.per_element) clear(block, sums.weights);
   for_each(block, [&](int64_t channel, int64_t i, int64_t sample) {
     const double g = double{to_compute(grad[i])};
     const double centered = double{to_compute(x[i])} - mean[channel];
     sums.grad[channel] += g;
     sums.grad_centered[channel] += g * centered;
-    const double weight = weight_of(weights, sample);
+    const double weight = weight_of(weights, i, sample);
     if (weight != 0.0) sums.centered[channel] += weight * centered;
+    if (weights.per_element) sums.weights[channel] += weight;
   });
 }
 
 template <typename T>
-void gradient(const BatchNormBlock& block, const T* grad, const T* x, const Compute<T>* weights,
+void gradient(const BatchNormBlock& block, const T* grad, const T* x,
+              const BatchNormWeights<Compute<T>>& weights,
               const GradientCoefficients<Compute<T>>& k, T* grad_x) noexcept {
   for_each(block, [&](int64_t c, int64_t i, int64_t sample) {
-    const double weight = weight_of(weights, sample);
+    const double weight = weight_of(weights, i, sample);
     const double centered = double{to_compute(x[i])} - k.mean[c] - k.mean_rest[c];
     const double direct = k.scale[c] * (double{to_compute(grad[i])} - weight * k.grad_mean[c]);
     const double through_statistics = weight == 0.0 ? 0.0 : centered * k.slope[c] - k.offset[c];

@@ -5,6 +5,9 @@ namespace fastreg {
 namespace test {
 namespace {
 
+enum WeightsOf : int { kNone, kSamples, kElements };
+constexpr int kSums = 7;
+
 struct Case {
   int64_t outer, channels, inner;
   int64_t samples() const { return outer * inner; }
@@ -18,7 +21,7 @@ BatchNormBlock block_of(const Case& c) {
 }
 
 template <typename T>
-void test_case(const Tables& tables, const Case& c, int64_t offset, bool is_weighted,
+void test_case(const Tables& tables, const Case& c, int64_t offset, int weights_of,
                Failures& failures) {
   const T* type = nullptr;
   const BatchNormKernels<T>& kernel = tables.isa->of(type).batch_norm;
@@ -32,9 +35,10 @@ void test_case(const Tables& tables, const Case& c, int64_t offset, bool is_weig
   const Array<S> mean = Array<S>::random(c.channels, offset, 5, 100.0);
   const Array<S> k = Array<S>::random(c.channels, offset, 6);
   const Array<double> shift = Array<double>::random(c.channels, offset, 7, 100.0);
-  Array<S> weight = Array<S>::random(c.samples(), offset, 8);
-  for (int64_t i = 0; i < c.samples(); i += 3) weight.data()[i] = 0;
-  const S* weights = is_weighted ? weight.data() : nullptr;
+  Array<S> weight = Array<S>::random(c.size(), offset, 8);
+  for (int64_t i = 0; i < c.size(); i += 3) weight.data()[i] = 0;
+  const BatchNormWeights<S> weights = {weights_of == kNone ? nullptr : weight.data(),
+                                       weights_of == kElements};
 
   // The kernel's sums and outputs, those of the reference and of the best instruction set.
   const BatchNormKernels<T>* tested[] = {&kernel, &reference, &best};
@@ -42,10 +46,11 @@ void test_case(const Tables& tables, const Case& c, int64_t offset, bool is_weig
   std::vector<Array<T>> outputs;
   for (const BatchNormKernels<T>* kernels : tested) {
     std::vector<Array<double>> s;
-    for (int i = 0; i < 5; ++i) s.push_back(Array<double>::random(c.channels, offset, 9));
-    kernels->moments(block, x.data(), weights, shift.data(), {s[0].data(), s[1].data()});
+    for (int i = 0; i < kSums; ++i) s.push_back(Array<double>::random(c.channels, offset, 9));
+    kernels->moments(block, x.data(), weights, shift.data(),
+                     {s[0].data(), s[1].data(), s[2].data()});
     kernels->gradient_sums(block, grad.data(), x.data(), weights, mean.data(),
-                           {s[2].data(), s[3].data(), s[4].data()});
+                           {s[3].data(), s[4].data(), s[5].data(), s[6].data()});
     for (Array<double>& sum : s) sums.push_back(std::move(sum));
     Array<T> y = Array<T>::random(c.size(), offset, 10);
     Array<T> grad_x = Array<T>::random(c.size(), offset, 11);
@@ -56,9 +61,10 @@ void test_case(const Tables& tables, const Case& c, int64_t offset, bool is_weig
     outputs.push_back(std::move(y));
     outputs.push_back(std::move(grad_x));
   }
-  for (int i = 0; i < 5; ++i) {
-    failures.check(all_close(sums[i], sums[5 + i], 1e-11), "sums of channels");
-    failures.check(is_reference || same_bits(sums[i], sums[10 + i]), "sums have the same bits");
+  for (int i = 0; i < kSums; ++i) {
+    failures.check(all_close(sums[i], sums[kSums + i], 1e-11), "sums of channels");
+    failures.check(is_reference || same_bits(sums[i], sums[2 * kSums + i]),
+                   "sums have the same bits");
     failures.check(sums[i].guards_are_intact(), "sums stay within their bounds");
   }
   for (int i = 0; i < 2; ++i) {
@@ -80,11 +86,11 @@ void test_batch_norm(const Tables& tables, Failures& failures) {
   }
   for (const Case& c : cases) {
     for (int64_t offset : offsets()) {
-      for (bool is_weighted : {false, true}) {
-        test_case<float>(tables, c, offset, is_weighted, failures);
-        test_case<double>(tables, c, offset, is_weighted, failures);
-        test_case<Half>(tables, c, offset, is_weighted, failures);
-        test_case<BFloat16>(tables, c, offset, is_weighted, failures);
+      for (int weights : {kNone, kSamples, kElements}) {
+        test_case<float>(tables, c, offset, weights, failures);
+        test_case<double>(tables, c, offset, weights, failures);
+        test_case<Half>(tables, c, offset, weights, failures);
+        test_case<BFloat16>(tables, c, offset, weights, failures);
       }
     }
   }

@@ -138,11 +138,14 @@ class ChannelsOp : public tensorflow::OpKernel {
                   std::to_string(*epsilon));
   }
 
+  // One value per sample or, laid out like x, one per element.
   template <typename S>
   static absl::Status read_mask(const Tensor& tensor, const BatchNormShape& shape,
-                                const S** weights) {
-    *weights = tensor.NumElements() == 0 ? nullptr : tensor.flat<S>().data();
-    return expect(*weights == nullptr || tensor.NumElements() == shape.samples(), "mask",
+                                BatchNormWeights<S>* weights) {
+    const int64_t n = tensor.NumElements();
+    weights->values = n == 0 ? nullptr : tensor.flat<S>().data();
+    weights->per_element = n != 0 && n != shape.samples();
+    return expect(!weights->per_element || n == shape.size(), "mask",
                   "one value for each of " + std::to_string(shape.samples()) + " samples",
                   "shape " + tensor.shape().DebugString());
   }

@@ -139,7 +139,7 @@ def _composed_batch_norm(x, gamma, beta, mask, epsilon, axis):
     weights = ones
     count = tf.reduce_sum(ones, axes)
     if mask.shape != [0]:
-        weights = ones * tf.expand_dims(tf.reshape(mask, tf.gather(tf.shape(x), axes)), axis)
+        weights = _weights(mask, x, axes, axis)
         count = tf.reduce_sum(weights, axes) + tf.constant(1e-7, x.dtype)
     mean = tf.reduce_sum(weights * x, axes) / count
     centered = x - _spread(mean, x, axis)
@@ -147,6 +147,16 @@ def _composed_batch_norm(x, gamma, beta, mask, epsilon, axis):
     scale = tf.math.rsqrt(variance + tf.cast(epsilon, x.dtype)) * gamma
     y = centered * _spread(scale, x, axis) + _spread(beta, x, axis)
     return y, mean, variance
+
+
+def _weights(mask, x, axes, axis):
+    """The mask, of the samples or of all elements, in the shape of `x`."""
+
+    def of_samples():
+        samples = tf.reshape(mask, tf.gather(tf.shape(x), axes))
+        return tf.broadcast_to(tf.expand_dims(samples, axis), tf.shape(x))
+
+    return tf.cond(tf.size(mask) == tf.size(x), lambda: tf.reshape(mask, tf.shape(x)), of_samples)
 
 
 def _composed_batch_norm_grad(grad, x, gamma, grad_mean, grad_variance, mask, epsilon, axis):

@@ -77,8 +77,9 @@ def batch_norm(x, gamma=None, beta=None, *, axis=-1, epsilon=1e-3, mask=None):
         beta: Offset, a vector of the channels, or None for 0.
         axis: The channels' axis.
         epsilon: Finite float above 0, in the variance's unit.
-        mask: Weights of the samples in the statistics, of `x`'s shape without `axis`, or None. As
-            in Keras, sums are divided by sum(mask) + 1e-7 and every sample is normalized.
+        mask: Weights of the samples in the statistics, of `x`'s shape without `axis`, or of the
+            elements, of `x`'s shape; or None. As in Keras, sums are divided by sum(mask) + 1e-7
+            and every sample is normalized.
 
     Returns:
         `(y, mean, variance)`: y like `x`; the mean and the biased variance as vectors of the
@@ -231,13 +232,14 @@ def _vector(value, name, dtype, channels):
 
 
 def _mask(value, x, axis, dtype):
+    """Weights of the samples, or of all elements, of `x`; empty for None, as the ops want it."""
     if value is None:
         return tf.constant([], dtype)
     mask = tf.convert_to_tensor(value)
     if x.shape.rank is not None:
         samples = x.shape.as_list()
         del samples[axis]
-        if not mask.shape.is_compatible_with(samples):
+        if not (mask.shape.is_compatible_with(samples) or mask.shape.is_compatible_with(x.shape)):
             raise ValueError(
                 f"Invalid shape received for argument `mask`. Expected {tuple(samples)}. "
                 f"Received: {mask.shape}"

@@ -10,14 +10,15 @@
 // whatever the mean. The mean used for normalising is carried as an unevaluated sum of two
 // Compute<T>, the one returned is its first part.
 //
-// weights (null: all 1), one per sample, weigh the statistics only: sums are divided by
-// sum(weights) + 1e-7, as Keras does for masks, and a sample of weight 0 may be NaN. gamma null: 1,
-// beta null: 0. y may be x itself, grad_x may be grad or x itself. No samples: the statistics are
-// NaN.
+// weights, one per sample or per element, weigh the statistics only: sums are divided by
+// sum(weights) + 1e-7, as Keras does for masks, and where a weight is 0, x may be NaN. gamma null:
+// 1, beta null: 0. y may be x itself, grad_x may be grad or x itself. No samples: the statistics
+// are NaN.
 #pragma once
 
 #include "fastreg/dtype.h"
 #include "fastreg/parallel.h"
+#include "fastreg/weights.h"
 
 namespace fastreg {
 
@@ -27,7 +28,7 @@ struct BatchNormShape {
   int64_t size() const { return outer * channels * inner; }
 };
 
-// moving = moving * momentum + batch * (1 - momentum). Left as it was if no sample has weight.
+// moving = moving * momentum + batch * (1 - momentum). Left as it was where no sample has weight.
 template <typename S>
 struct MovingStatistics {
   const S* mean;
@@ -40,7 +41,8 @@ struct MovingStatistics {
 template <typename T>
 struct BatchNormForward {
   const T* x;
-  const Compute<T>*weights, *gamma, *beta;
+  BatchNormWeights<Compute<T>> weights;
+  const Compute<T>*gamma, *beta;
   double epsilon;
   T* y;  // null: the statistics alone
   Compute<T>*mean, *variance;
@@ -69,7 +71,8 @@ void batch_norm_inference(const BatchNormShape& shape, const BatchNormInference<
 template <typename T>
 struct BatchNormGradient {
   const T *grad, *x;
-  const Compute<T>*weights, *mean, *variance, *gamma, *grad_mean, *grad_variance;
+  BatchNormWeights<Compute<T>> weights;
+  const Compute<T>*mean, *variance, *gamma, *grad_mean, *grad_variance;
   double epsilon;
   T* grad_x;
   Compute<T>*grad_gamma, *grad_beta;

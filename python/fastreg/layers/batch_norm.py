@@ -13,7 +13,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     More accurate where the mean is much larger than the deviation. A batch without samples (or with
     all of them masked) leaves the moving statistics as they were. `synchronized=True` is computed
-    by stock Keras in training, as is a mask with another `axis` than the last.
+    by stock Keras in training.
     """
 
     def __init__(self, *args, **kwargs):
@@ -29,7 +29,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             None if weight is None else keras.ops.cast(weight, dtype)
             for weight in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
         )
-        mask = None if mask is None else keras.ops.cast(mask, "bool")
+        mask = None if mask is None else self._sample_mask(inputs, mask)
         if not uses_batch:
             outputs = native.ops().batch_norm_inference(
                 inputs, mean, variance, gamma, beta, axis=self.axis, epsilon=self.epsilon
@@ -54,13 +54,18 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def _takes(self, mask, rank, uses_batch):
         """Whether the kernels compute what this layer wants."""
-        if mask is not None:
-            if len(mask.shape) != rank - 1:
-                return False  # Keras raises
-            is_last = self.axis % rank == rank - 1
-            if uses_batch and not (is_last and keras.config.epsilon() == MASK_EPSILON):
-                return False
+        if mask is not None and len(mask.shape) != rank - 1:
+            return False  # Keras raises
+        if mask is not None and keras.config.epsilon() != MASK_EPSILON:
+            return False
         return not (uses_batch and self.synchronized)
+
+    def _sample_mask(self, inputs, mask):
+        """Keras's mask lacks the last axis, a mask of samples the channels': else one of elements."""
+        mask = keras.ops.cast(mask, "bool")
+        if self.axis in (-1, len(inputs.shape) - 1):
+            return mask
+        return keras.ops.broadcast_to(keras.ops.expand_dims(mask, -1), keras.ops.shape(inputs))
 
     def _renormalize(self, inputs, gamma, beta, mask, dtype):
         """Batch renormalization: its correction, a constant to the gradient, scales gamma."""

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+namespace fastreg {
+
+// How much each sample, or each element, counts in the statistics of batch normalization. Where it
+// is 0, x may be NaN.
+template <typename S>
+struct BatchNormWeights {
+  const S* values;   // null: all 1
+  bool per_element;  // laid out like x; else one per sample
+};
+
+}  // namespace fastreg
