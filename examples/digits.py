@@ -126,7 +126,7 @@ def show(stock, fast, console):
         )
     console.print(
         "Layers of 64 units say nothing about speed: their time goes to Python and to the "
-        "overhead of each op.."
+        "overhead of each op."
     )
 
 
