@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`fastreg.ops` with the calls of `fastreg.functional`, so that one table of results serves both."""
+"""`fastreg.ops` with the calls of `fastreg.functional`: one table of results serves both."""
 
 from types import SimpleNamespace
 

@@ -5,6 +5,13 @@ import cases
 import numpy as np
 from compare import assert_same_bits
 
+# What a child process runs.
+OF_THE_NUMPY_DOOR = """
+import results
+from fastreg import functional
+save(**results.all_results(functional))
+"""
+
 # The first word of a quantity: its row in tolerances.py.
 TOLERANCES = {
     "penalty": "penalty",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls on TensorFlow's tensors. A module that imports this is one counted skip without TensorFlow."""
+"""Calls on TensorFlow's tensors. Without TensorFlow, who imports this is a counted skip."""
 
 import fastreg
 import numpy as np
@@ -52,8 +52,8 @@ def _assert_static_shape(static, actual, mode):
 
 def _arrays(results):
     if isinstance(results, tuple):
-        return tuple(np.asarray(result) for result in results)
-    return np.asarray(results)
+        return tuple(np.asarray(result.numpy()) for result in results)
+    return np.asarray(results.numpy())
 
 
 def gradients(function, sources, output_gradients=None):

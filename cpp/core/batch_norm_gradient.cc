@@ -52,7 +52,8 @@ void batch_norm_gradient(const BatchNormShape& shape, const BatchNormGradient<T>
     const double sum_grad_centered = sums.total(kGradCentered, channel) - rest * sum_grad;
     const double gamma = args.gamma ? args.gamma[channel] : 1.0;
     const double inv_std = 1.0 / std::sqrt(args.variance[channel] + args.epsilon);
-    args.grad_gamma[channel] = static_cast<S>(inv_std * sum_grad_centered);
+    // Without samples the variance is NaN, and nothing depends on gamma.
+    args.grad_gamma[channel] = count > 0.0 ? static_cast<S>(inv_std * sum_grad_centered) : S(0);
     args.grad_beta[channel] = static_cast<S>(sum_grad);
 
     // x acts on y directly, through the mean, and through the variance.

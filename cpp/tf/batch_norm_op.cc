@@ -33,6 +33,12 @@ absl::Status infer_shapes(InferenceContext* context) {
   return absl::OkStatus();
 }
 
+absl::Status infer_batch_norm(InferenceContext* context) {
+  TF_RETURN_IF_ERROR(infer_shapes(context));
+  for (int i : {4, 5}) context->set_output(i - 1, context->input(i));  // moving statistics, if any
+  return absl::OkStatus();
+}
+
 absl::Status infer_channels(InferenceContext* context) {
   TF_RETURN_IF_ERROR(infer_shapes(context));
   context->set_output(0, context->output(1));
@@ -58,7 +64,7 @@ REGISTER_OP("Fastreg>BatchNorm")
     .Attr("T: " FASTREG_TF_DTYPES)
     .Attr("U: {float, double}")
     .Attr("axis: int = -1")
-    .SetShapeFn(infer_shapes);
+    .SetShapeFn(infer_batch_norm);
 
 // The statistics alone; no gradient flows through them.
 REGISTER_OP("Fastreg>BatchNormMoments")

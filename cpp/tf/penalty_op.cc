@@ -44,6 +44,7 @@ class PenaltyOp : public tensorflow::OpKernel {
   using OpKernel::OpKernel;
 
   void Compute(OpKernelContext* context) override {
+    const StrictFloat guard;
     const Tensor& w = context->input(0);
     double l1, l2;
     OP_REQUIRES_OK(context, read_factor(context->input(1), "l1", &l1));
@@ -61,6 +62,7 @@ class PenaltyGradOp : public tensorflow::OpKernel {
   using OpKernel::OpKernel;
 
   void Compute(OpKernelContext* context) override {
+    const StrictFloat guard;
     const Tensor& w = context->input(0);
     const Tensor& grad = context->input(3);
     double l1, l2;

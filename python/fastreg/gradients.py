@@ -26,12 +26,13 @@ def register(ops):
     @tf.RegisterGradient("Fastreg>L1L2PenaltyGrad")
     def l1_l2_penalty_grad(op, grad):
         w, l1, l2, scale = op.inputs
-        dtype = w.dtype
+        dtype, constant = w.dtype, op.get_attr("constant_factors")
         grad, w, scale = _wide(grad), _wide(w), _wide(scale)
         by_w = tf.cast(grad * (2 * tf.cast(l2, w.dtype) * scale), dtype)
-        unscaled = ops.fastreg_l1l2_penalty_grad(w, l1, l2, tf.ones([], w.dtype))
+        one = tf.ones([], w.dtype)
+        unscaled = ops.fastreg_l1l2_penalty_grad(w, l1, l2, one, constant_factors=constant)
         by_scale = tf.cast(tf.reduce_sum(grad * unscaled), dtype)
-        if op.get_attr("constant_factors"):
+        if constant:
             return by_w, None, None, by_scale
         by_l1 = tf.cast(scale * tf.reduce_sum(grad * tf.sign(w)), tf.float64)
         by_l2 = tf.cast(2 * scale * tf.reduce_sum(grad * w), tf.float64)

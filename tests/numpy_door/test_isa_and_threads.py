@@ -9,12 +9,6 @@ from compare import assert_close, assert_same_bits
 from fastreg import functional
 from tolerances import tolerance
 
-ALL_RESULTS = """
-import results
-from fastreg import functional
-save(**results.all_results(functional))
-"""
-
 
 @pytest.fixture(scope="module")
 def here():
@@ -30,11 +24,13 @@ def test_threads(here, threads):
 def test_isa(here, isa, arrays_from):
     # Another number of threads for each, so that neither setting hides behind the other.
     threads = cases.THREADS[cases.ISAS.index(isa) % len(cases.THREADS)]
-    results.assert_all_same_bits(arrays_from(ALL_RESULTS, isa=isa, threads=threads), here)
+    results.assert_all_same_bits(
+        arrays_from(results.OF_THE_NUMPY_DOOR, isa=isa, threads=threads), here
+    )
 
 
 def test_the_reference_variant(here, arrays_from):
-    plain = arrays_from(ALL_RESULTS, isa="reference")
+    plain = arrays_from(results.OF_THE_NUMPY_DOOR, isa="reference")
     assert plain.keys() == here.keys()
     for key, array in here.items():
         dtype, _, quantity = key.split(" / ")
