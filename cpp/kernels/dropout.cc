@@ -31,13 +31,10 @@ template <Rng kRng, typename T>
 void drop_with(const MaskStream& stream, int64_t first, const T* x, int64_t n, double scale, T* y) {
   using V = Vec<Compute<T>>;
   const V scale_all = V::all(static_cast<Compute<T>>(scale));
-  const uint64_t first_tile = static_cast<uint64_t>(first / kMaskTile);
-  for (int64_t i = 0; i < n; i += kMaskTile) {
-    uint64_t bits[2];
-    mask_tile<kRng>(stream, first_tile + static_cast<uint64_t>(i / kMaskTile), bits);
+  for_each_tile<kRng>(stream, first, n, [=](int64_t i, const uint64_t (&bits)[2]) {
     keep_word<V>(bits[0], x + i, n - i, scale_all, y + i);
     if (n - i > 64) keep_word<V>(bits[1], x + i + 64, n - i - 64, scale_all, y + i + 64);
-  }
+  });
 }
 
 template <typename T>
@@ -64,12 +61,10 @@ void apply(const uint64_t* bits, int64_t offset, bool repeat, const T* x, int64_
 
 template <Rng kRng>
 void bits_with(const MaskStream& stream, int64_t first, int64_t n, uint64_t* bits) {
-  for (int64_t i = 0; i < n; i += kMaskTile) {
-    uint64_t tile[2];
-    mask_tile<kRng>(stream, static_cast<uint64_t>((first + i) / kMaskTile), tile);
+  for_each_tile<kRng>(stream, first, n, [=](int64_t i, const uint64_t (&tile)[2]) {
     bits[i / 64] = tile[0];
     bits[i / 64 + 1] = tile[1];
-  }
+  });
 }
 
 void bits(const MaskStream& stream, int64_t first, int64_t n, uint64_t* bits) noexcept {

@@ -165,8 +165,9 @@ struct Words {
   static Words all(uint32_t word) { return {_mm256_set1_epi64x(word)}; }
   friend Words multiply(Words a, Words b) { return {_mm256_mul_epu32(a.v, b.v)}; }
   friend Words high(Words a) { return {_mm256_srli_epi64(a.v, 32)}; }
+  friend Words operator^(Words a, Words b) { return {_mm256_xor_si256(a.v, b.v)}; }
   friend Words xor3(Words a, Words b, Words c) {
-    return {_mm256_xor_si256(_mm256_xor_si256(a.v, b.v), c.v)};
+    return a ^ b ^ c;
   }
 
   static void in_order(const Words (&c)[4], __m256i& front, __m256i& back) {

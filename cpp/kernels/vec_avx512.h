@@ -160,6 +160,7 @@ struct Words {
   static Words all(uint32_t word) { return {_mm512_set1_epi64(word)}; }
   friend Words multiply(Words a, Words b) { return {_mm512_mul_epu32(a.v, b.v)}; }
   friend Words high(Words a) { return {_mm512_srli_epi64(a.v, 32)}; }
+  friend Words operator^(Words a, Words b) { return {_mm512_xor_si512(a.v, b.v)}; }
   friend Words xor3(Words a, Words b, Words c) {
     return {_mm512_ternarylogic_epi64(a.v, b.v, c.v, 0x96)};
   }

@@ -93,9 +93,10 @@ struct Words {
   friend Words high(const Words& a) {
     return each([&](int lane) { return a.v[lane] >> 32; });
   }
-  friend Words xor3(const Words& a, const Words& b, const Words& c) {
-    return each([&](int lane) { return a.v[lane] ^ b.v[lane] ^ c.v[lane]; });
+  friend Words operator^(const Words& a, const Words& b) {
+    return each([&](int lane) { return a.v[lane] ^ b.v[lane]; });
   }
+  friend Words xor3(const Words& a, const Words& b, const Words& c) { return a ^ b ^ c; }
 
   // One bit per word: its 23 low bits are no less than the threshold.
   static uint64_t words_at_least(const Words (&c)[4], uint32_t threshold) {
