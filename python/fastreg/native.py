@@ -5,6 +5,7 @@ import functools
 import warnings
 
 import keras
+import numpy as np
 
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
@@ -29,11 +30,10 @@ def ops():
 
 
 def takes(x):
-    """Whether an op takes `x`: a dense tensor or variable of floats, and none that is symbolic."""
-    if ops() is None or isinstance(x, keras.KerasTensor):
+    """Whether an op takes `x`: a dense tensor, variable or array of floats, and none symbolic."""
+    if ops() is None:
         return False
-    if isinstance(x, keras.Variable):
-        return keras.backend.standardize_dtype(x.dtype) in FLOAT_DTYPES
     import tensorflow as tf
 
-    return tf.is_tensor(x) and isinstance(x, tf.Tensor) and x.dtype.name in FLOAT_DTYPES
+    dense = (tf.Tensor, tf.Variable, keras.Variable, np.ndarray)
+    return isinstance(x, dense) and keras.backend.standardize_dtype(x.dtype) in FLOAT_DTYPES

@@ -181,3 +181,12 @@ def test_a_shared_layer_pays_for_its_kernel_once_and_for_each_activity():
     assert len(fast) == 3
     for mine, theirs in zip(fast, stock, strict=True):
         assert_agree(mine, theirs, "float32")
+
+
+@pytest.mark.parametrize("kind", [np.asarray, tf.constant, tf.Variable, keras.Variable])
+def test_called_on_any_kind_of_array(kind):
+    w = np.random.default_rng(3).normal(size=(7, 5)).astype("float32")
+    expected = STOCK.regularizers.L1L2(0.1, 0.2)(tf.constant(w))
+    penalty = FAST.regularizers.L1L2(0.1, 0.2)(kind(w))
+    assert penalty.dtype == tf.float32
+    np.testing.assert_allclose(penalty, expected, rtol=1e-6)
