@@ -166,9 +166,7 @@ struct Words {
   friend Words multiply(Words a, Words b) { return {_mm256_mul_epu32(a.v, b.v)}; }
   friend Words high(Words a) { return {_mm256_srli_epi64(a.v, 32)}; }
   friend Words operator^(Words a, Words b) { return {_mm256_xor_si256(a.v, b.v)}; }
-  friend Words xor3(Words a, Words b, Words c) {
-    return a ^ b ^ c;
-  }
+  friend Words xor3(Words a, Words b, Words c) { return a ^ b ^ c; }
 
   static void in_order(const Words (&c)[4], __m256i& front, __m256i& back) {
     const __m256i w01 = _mm256_blend_epi32(c[0].v, _mm256_slli_epi64(c[1].v, 32), 0xAA);

@@ -45,8 +45,8 @@ absl::Status infer_channels(InferenceContext* context) {
   return absl::OkStatus();
 }
 
-// Empty gamma, beta, mask, moving statistics and gradients stand for none; so does an empty mean
-// of inference.
+// A scalar in the place of gamma, beta, mask, moving statistics, their gradients, or the mean of
+// inference stands for none.
 REGISTER_OP("Fastreg>BatchNorm")
     .Input("x: T")
     .Input("gamma: U")
@@ -144,15 +144,17 @@ class ChannelsOp : public tensorflow::OpKernel {
                   std::to_string(*epsilon));
   }
 
-  // One value per sample or, laid out like x, one per element.
+  // One value per sample or, in the shape of x, one per element; a scalar stands for none.
   template <typename S>
-  static absl::Status read_mask(const Tensor& tensor, const BatchNormShape& shape,
-                                BatchNormWeights<S>* weights) {
-    const int64_t n = tensor.NumElements();
-    weights->values = n == 0 ? nullptr : tensor.flat<S>().data();
-    weights->per_element = n != 0 && n != shape.samples();
-    return expect(!weights->per_element || n == shape.size(), "mask",
-                  "one value for each of " + std::to_string(shape.samples()) + " samples",
+  absl::Status read_mask(const Tensor& tensor, const Tensor& x,
+                         BatchNormWeights<S>* weights) const {
+    *weights = {nullptr, false};
+    if (tensor.dims() == 0) return absl::OkStatus();
+    tensorflow::TensorShape samples = x.shape();
+    samples.RemoveDim(axis_ < 0 ? axis_ + x.dims() : axis_);
+    *weights = {tensor.flat<S>().data(), tensor.dims() == x.dims()};
+    return expect(tensor.shape() == (weights->per_element ? x.shape() : samples), "mask",
+                  "the shape of the samples, " + samples.DebugString(),
                   "shape " + tensor.shape().DebugString());
   }
 
@@ -187,22 +189,28 @@ class BatchNormOp : public ChannelsOp {
     MovingStatistics<S> moving = {};
     OP_REQUIRES_OK(context, read_shape(x, &shape));
     const int64_t channels = shape.channels;
-    OP_REQUIRES_OK(context, read_channels(context->input(1), "gamma", channels, &args.gamma));
-    OP_REQUIRES_OK(context, read_channels(context->input(2), "beta", channels, &args.beta));
-    OP_REQUIRES_OK(context, read_mask(context->input(3), shape, &args.weights));
     OP_REQUIRES_OK(context,
-                   read_channels(context->input(4), "moving_mean", channels, &moving.mean));
+                   read_optional_channels(context->input(1), "gamma", channels, &args.gamma));
     OP_REQUIRES_OK(context,
-                   read_channels(context->input(5), "moving_variance", channels, &moving.variance));
+                   read_optional_channels(context->input(2), "beta", channels, &args.beta));
+    OP_REQUIRES_OK(context, read_mask(context->input(3), x, &args.weights));
+    OP_REQUIRES_OK(
+        context, read_optional_channels(context->input(4), "moving_mean", channels, &moving.mean));
+    OP_REQUIRES_OK(context, read_optional_channels(context->input(5), "moving_variance", channels,
+                                                   &moving.variance));
     OP_REQUIRES_OK(context, expect((moving.mean == nullptr) == (moving.variance == nullptr),
                                    "moving_variance", "both moving statistics or none", "one"));
     OP_REQUIRES_OK(context, read_epsilon(context->input(6), &args.epsilon));
     OP_REQUIRES_OK(context, read_scalar(context->input(7), "momentum", &moving.momentum));
     OP_REQUIRES_OK(context, allocate(context, 1, channels, &args.mean));
     OP_REQUIRES_OK(context, allocate(context, 2, channels, &args.variance));
+    Tensor *new_mean, *new_variance;
+    OP_REQUIRES_OK(context, context->allocate_output(3, context->input(4).shape(), &new_mean));
+    OP_REQUIRES_OK(context, context->allocate_output(4, context->input(5).shape(), &new_variance));
+    moving.new_mean = new_mean->flat<S>().data();
+    moving.new_variance = new_variance->flat<S>().data();
     const bool moves = moving.mean != nullptr;
-    OP_REQUIRES_OK(context, allocate(context, 3, moves ? channels : 0, &moving.new_mean));
-    OP_REQUIRES_OK(context, allocate(context, 4, moves ? channels : 0, &moving.new_variance));
+    if (!moves) moving.new_mean[0] = moving.new_variance[0] = S(0);
     if (moves) args.moving = &moving;
     Tensor* y;
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({0}, 0, x.shape(), &y));
@@ -222,7 +230,7 @@ class BatchNormMomentsOp : public ChannelsOp {
     BatchNormShape shape;
     BatchNormForward<Element<T>> args = {};
     OP_REQUIRES_OK(context, read_shape(x, &shape));
-    OP_REQUIRES_OK(context, read_mask(context->input(1), shape, &args.weights));
+    OP_REQUIRES_OK(context, read_mask(context->input(1), x, &args.weights));
     OP_REQUIRES_OK(context, allocate(context, 0, shape.channels, &args.mean));
     OP_REQUIRES_OK(context, allocate(context, 1, shape.channels, &args.variance));
     args.x = elements<T>(x);
@@ -244,15 +252,15 @@ class BatchNormGradOp : public ChannelsOp {
     OP_REQUIRES_OK(context, same_shape(x, grad));
     OP_REQUIRES_OK(context, read_shape(x, &shape));
     const int64_t channels = shape.channels;
-    OP_REQUIRES_OK(context, read_all_channels(context->input(2), "mean", channels, &args.mean));
+    OP_REQUIRES_OK(context, read_channels(context->input(2), "mean", channels, &args.mean));
+    OP_REQUIRES_OK(context, read_channels(context->input(3), "variance", channels, &args.variance));
     OP_REQUIRES_OK(context,
-                   read_all_channels(context->input(3), "variance", channels, &args.variance));
-    OP_REQUIRES_OK(context, read_channels(context->input(4), "gamma", channels, &args.gamma));
-    OP_REQUIRES_OK(context, read_mask(context->input(5), shape, &args.weights));
-    OP_REQUIRES_OK(context,
-                   read_channels(context->input(6), "grad_mean", channels, &args.grad_mean));
+                   read_optional_channels(context->input(4), "gamma", channels, &args.gamma));
+    OP_REQUIRES_OK(context, read_mask(context->input(5), x, &args.weights));
     OP_REQUIRES_OK(
-        context, read_channels(context->input(7), "grad_variance", channels, &args.grad_variance));
+        context, read_optional_channels(context->input(6), "grad_mean", channels, &args.grad_mean));
+    OP_REQUIRES_OK(context, read_optional_channels(context->input(7), "grad_variance", channels,
+                                                   &args.grad_variance));
     OP_REQUIRES_OK(context, read_epsilon(context->input(8), &args.epsilon));
     OP_REQUIRES_OK(context, allocate(context, 1, channels, &args.grad_gamma));
     OP_REQUIRES_OK(context, allocate(context, 2, channels, &args.grad_beta));
@@ -278,11 +286,13 @@ class BatchNormInferenceOp : public ChannelsOp {
     BatchNormInference<Element<T>> args = {};
     OP_REQUIRES_OK(context, read_shape(x, &shape));
     const int64_t channels = shape.channels;
-    OP_REQUIRES_OK(context, read_channels(context->input(1), "mean", channels, &args.mean));
     OP_REQUIRES_OK(context,
-                   read_all_channels(context->input(2), "variance", channels, &args.variance));
-    OP_REQUIRES_OK(context, read_channels(context->input(3), "gamma", channels, &args.gamma));
-    OP_REQUIRES_OK(context, read_channels(context->input(4), "beta", channels, &args.beta));
+                   read_optional_channels(context->input(1), "mean", channels, &args.mean));
+    OP_REQUIRES_OK(context, read_channels(context->input(2), "variance", channels, &args.variance));
+    OP_REQUIRES_OK(context,
+                   read_optional_channels(context->input(3), "gamma", channels, &args.gamma));
+    OP_REQUIRES_OK(context,
+                   read_optional_channels(context->input(4), "beta", channels, &args.beta));
     OP_REQUIRES_OK(context, read_epsilon(context->input(5), &args.epsilon));
     Tensor* y;
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({0}, 0, x.shape(), &y));
@@ -306,7 +316,7 @@ class BatchNormGradSumsOp : public ChannelsOp {
     S *sum_grad = nullptr, *sum_grad_centered = nullptr;
     OP_REQUIRES_OK(context, same_shape(x, grad));
     OP_REQUIRES_OK(context, read_shape(x, &shape));
-    OP_REQUIRES_OK(context, read_all_channels(context->input(2), "mean", shape.channels, &mean));
+    OP_REQUIRES_OK(context, read_channels(context->input(2), "mean", shape.channels, &mean));
     OP_REQUIRES_OK(context, allocate(context, 0, shape.channels, &sum_grad));
     OP_REQUIRES_OK(context, allocate(context, 1, shape.channels, &sum_grad_centered));
     batch_norm_gradient_sums(shape, elements<T>(grad), elements<T>(x), mean, sum_grad,

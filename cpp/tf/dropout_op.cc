@@ -12,16 +12,14 @@ using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 
-// An int64 seed is Keras's generator state and is reduced as Keras reduces it, an int32 seed is
-// taken as it is. An empty noise shape stands for x's own.
+// The noise shape has x's rank.
 REGISTER_OP("Fastreg>Dropout")
     .Input("x: T")
     .Input("rate: double")
-    .Input("seed: Tseed")
+    .Input("seed: int64")
     .Input("noise_shape: int64")
     .Output("y: T")
     .Attr("T: " FASTREG_TF_DTYPES)
-    .Attr("Tseed: {int32, int64}")
     .Attr("rng: {'keras', 'fast'} = 'keras'")
     .SetShapeFn(tensorflow::shape_inference::UnchangedShape);
 
@@ -58,18 +56,13 @@ class DropoutOp : public tensorflow::OpKernel {
   static absl::Status read_seed(const Tensor& tensor, Seed* seed) {
     TF_RETURN_IF_ERROR(expect(tensor.dims() == 1 && tensor.NumElements() == 2, "seed",
                               "a pair of ints", "shape " + tensor.shape().DebugString()));
-    if (tensor.dtype() == tensorflow::DT_INT64) {
-      *seed = Seed::reduced(tensor.vec<int64_t>()(0), tensor.vec<int64_t>()(1));
-    } else {
-      *seed = {{tensor.vec<int32_t>()(0), tensor.vec<int32_t>()(1)}};
-    }
+    *seed = Seed::reduced(tensor.vec<int64_t>()(0), tensor.vec<int64_t>()(1));
     return absl::OkStatus();
   }
 
   static absl::Status read_noise_shape(const Tensor& tensor, const std::vector<int64_t>& shape,
                                        std::vector<int64_t>* noise_shape) {
     *noise_shape = shape;
-    if (tensor.NumElements() == 0) return absl::OkStatus();
     bool fits = tensor.dims() == 1 && tensor.NumElements() == static_cast<int64_t>(shape.size());
     for (size_t d = 0; fits && d < shape.size(); ++d) {
       (*noise_shape)[d] = tensor.vec<int64_t>()(d);

@@ -71,22 +71,23 @@ inline absl::Status read_scalar(const tensorflow::Tensor& tensor, const char* na
   return absl::OkStatus();
 }
 
-// One value per channel; an empty tensor stands for none.
+// One value per channel.
 template <typename S>
 absl::Status read_channels(const tensorflow::Tensor& tensor, const char* name, int64_t channels,
                            const S** values) {
-  *values = tensor.NumElements() == 0 ? nullptr : tensor.flat<S>().data();
-  return expect(*values == nullptr || (tensor.dims() == 1 && tensor.dim_size(0) == channels), name,
+  *values = tensor.flat<S>().data();
+  return expect(tensor.dims() == 1 && tensor.dim_size(0) == channels, name,
                 "a vector of " + std::to_string(channels) + " channels",
                 "shape " + tensor.shape().DebugString());
 }
 
+// A scalar stands for none, and reads as null.
 template <typename S>
-absl::Status read_all_channels(const tensorflow::Tensor& tensor, const char* name, int64_t channels,
-                               const S** values) {
-  TF_RETURN_IF_ERROR(read_channels(tensor, name, channels, values));
-  return expect(*values != nullptr || channels == 0, name,
-                "a vector of " + std::to_string(channels) + " channels", "no values");
+absl::Status read_optional_channels(const tensorflow::Tensor& tensor, const char* name,
+                                    int64_t channels, const S** values) {
+  if (tensor.dims() > 0) return read_channels(tensor, name, channels, values);
+  *values = nullptr;
+  return absl::OkStatus();
 }
 
 // One op is registered for each of TensorFlow's names of the types of FASTREG_FOR_EACH_DTYPE.

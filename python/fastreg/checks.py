@@ -131,11 +131,12 @@ def rng(value):
     return value
 
 
-def noise_shape(value, shape):
-    """`value` with `None` replaced by the size in `shape`, worded as Keras does."""
-    if value is None:
-        return None
-    problem = "Invalid value received for argument `noise_shape`. Expected"
+_NOISE_SHAPE = "Invalid value received for argument `noise_shape`. Expected"
+
+
+def noise_sizes(value):
+    """`value` as a tuple of sizes and None, worded as Keras does."""
+    problem = _NOISE_SHAPE
     if isinstance(value, str):
         raise ValueError(f"{problem} a tuple or list of integers. Received: noise_shape={value}")
     try:
@@ -158,7 +159,14 @@ def noise_shape(value, shape):
                 f"{problem} all dimensions to be positive integers or None. "
                 f"Received negative or zero value at index {i}: {size}"
             )
-    # Like Keras, count None from the front and broadcast from the back.
+    return sizes
+
+
+def noise_shape(value, shape):
+    """The sizes of `value` broadcast against `shape`; None counts from the front, as in Keras."""
+    if value is None:
+        return None
+    sizes = noise_sizes(value)
     sizes = tuple(
         shape[i] if size is None and i < len(shape) else size for i, size in enumerate(sizes)
     )
@@ -166,26 +174,28 @@ def noise_shape(value, shape):
     sizes = (1,) * missing + sizes
     if missing < 0 or any(s not in (1, n) for s, n in zip(sizes, shape, strict=True)):
         raise ValueError(
-            f"{problem} a shape that broadcasts to the input's, {shape}. "
+            f"{_NOISE_SHAPE} a shape that broadcasts to the input's, {shape}. "
             f"Received: noise_shape={value}"
         )
     return [int(size) for size in sizes]
 
 
-def axis(value, ndim):
-    """`value` counted from the front."""
+def axis(value, ndim=None):
+    """`value` counted from the front; as it is where the number of dimensions is not known."""
     try:
         index = operator.index(value)
     except TypeError:
         raise TypeError(
             f"Invalid type received for argument `axis`. Expected an int. Received: axis={value!r}"
         ) from None
-    if not -ndim <= index < ndim:
+    bound = 2**31 if ndim is None else ndim
+    if not -bound <= index < bound:
+        dimensions = "" if ndim is None else f" of {ndim} dimensions"
         raise ValueError(
-            "Invalid value received for argument `axis`. Expected an axis of an array of "
-            f"{ndim} dimensions. Received: axis={value}"
+            f"Invalid value received for argument `axis`. Expected an axis of an array{dimensions}."
+            f" Received: axis={value}"
         )
-    return index % ndim
+    return index if ndim is None else index % ndim
 
 
 def channels(x, axis, required=(), **arrays):

@@ -17,6 +17,7 @@ def register(ops):
         by_w = ops.fastreg_l1l2_penalty_grad(w, l1, l2, grad, constant_factors=constant)
         if constant:
             return by_w, None, None
+        w, grad = _wide(w), _wide(grad)
         by_factors = (
             ops.fastreg_l1l2_penalty(w, one, other) * grad
             for one, other in ((1.0, 0.0), (0.0, 1.0))
@@ -48,7 +49,7 @@ def register(ops):
     def batch_norm(op, grad_y, grad_mean, grad_variance, *_):
         x, gamma, _, mask, _, _, epsilon, _ = op.inputs
         _, mean, variance, _, _ = op.outputs
-        none = tf.zeros([0], gamma.dtype)
+        none = tf.zeros([], gamma.dtype)
         by_x, by_gamma, by_beta = ops.fastreg_batch_norm_grad(
             grad=tf.zeros_like(x) if grad_y is None else grad_y,
             x=x,
@@ -86,7 +87,7 @@ def register(ops):
     def batch_norm_inference(op, grad):
         x, mean, variance, gamma, _, epsilon = op.inputs
         axis = op.get_attr("axis")
-        none = tf.zeros([0], variance.dtype)
+        none = tf.zeros([], variance.dtype)
         by_x = ops.fastreg_batch_norm_inference(
             grad, none, variance, gamma, none, epsilon, axis=axis
         )
@@ -115,11 +116,11 @@ def _wide(tensor):
 
 
 def _or_fill(vector, like, value):
-    """`vector`, or `value` for each channel of `like` where it is empty and so stands for none."""
+    """`vector`, or `value` for each channel of `like` where it is a scalar, standing for none."""
     filled = tf.fill(tf.shape(like), tf.constant(value, like.dtype))
-    if vector.shape.is_fully_defined():
-        return vector if vector.shape[0] else filled
-    return tf.cond(tf.size(vector) > 0, lambda: vector, lambda: filled)
+    if vector.shape.rank is not None:
+        return vector if vector.shape.rank else filled
+    return tf.cond(tf.rank(vector) > 0, lambda: vector, lambda: filled)
 
 
 def _sample_axes(x, axis):
@@ -139,8 +140,8 @@ def _composed_batch_norm(x, gamma, beta, mask, epsilon, axis):
     ones = tf.ones_like(x)
     weights = ones
     count = tf.reduce_sum(ones, axes)
-    if mask.shape != [0]:
-        weights = _weights(mask, x, axes, axis)
+    if mask.shape.rank != 0:
+        weights = _weights(mask, x, axis)
         count = tf.reduce_sum(weights, axes) + tf.constant(1e-7, x.dtype)
     mean = tf.reduce_sum(weights * x, axes) / count
     centered = x - _spread(mean, x, axis)
@@ -150,14 +151,11 @@ def _composed_batch_norm(x, gamma, beta, mask, epsilon, axis):
     return y, mean, variance
 
 
-def _weights(mask, x, axes, axis):
+def _weights(mask, x, axis):
     """The mask, of the samples or of all elements, in the shape of `x`."""
-
-    def of_samples():
-        samples = tf.reshape(mask, tf.gather(tf.shape(x), axes))
-        return tf.broadcast_to(tf.expand_dims(samples, axis), tf.shape(x))
-
-    return tf.cond(tf.size(mask) == tf.size(x), lambda: tf.reshape(mask, tf.shape(x)), of_samples)
+    is_of_samples = tf.rank(mask) < tf.rank(x)
+    mask = tf.cond(is_of_samples, lambda: tf.expand_dims(mask, axis), lambda: mask)
+    return tf.broadcast_to(mask, tf.shape(x))
 
 
 def _composed_batch_norm_grad(grad, x, gamma, grad_mean, grad_variance, mask, epsilon, axis):

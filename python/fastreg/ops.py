@@ -175,6 +175,11 @@ def _statistics_dtype(x):
 def _scalar(value, check, name):
     if not tf.is_tensor(value):
         return tf.constant(check(value, name), tf.float64)
+    if not (value.dtype.is_floating or value.dtype.is_integer):
+        raise TypeError(
+            f"Invalid dtype received for argument `{name}`. Expected a real scalar. "
+            f"Received: {value.dtype.name}"
+        )
     if not value.shape.is_compatible_with([]):
         raise ValueError(
             f"Invalid shape received for argument `{name}`. Expected a scalar. "
@@ -193,48 +198,68 @@ def _seed(value):
         raise TypeError(f"{expected}. Received: dtype={value.dtype.name}")
     if not value.shape.is_compatible_with([2]):
         raise ValueError(f"{expected}. Received: shape={value.shape}")
-    return value if value.dtype == tf.int32 else tf.cast(value, tf.int64)
+    return tf.cast(value, tf.int64)
 
 
 def _noise_shape(value, x):
+    """A tensor of `x`'s rank; None in `value` counts from the front, broadcasting from the back."""
     if value is None:
-        return tf.constant([], tf.int64)
-    if tf.is_tensor(value):
-        return tf.cast(value, tf.int64)
-    if x.shape.is_fully_defined():
-        return tf.constant(checks.noise_shape(value, tuple(x.shape)), tf.int64)
-    sizes = tf.shape(x, tf.int64)
-    given = [
-        sizes[i] if size is None else tf.constant(size, tf.int64) for i, size in enumerate(value)
-    ]
-    missing = tf.ones([tf.maximum(tf.rank(x) - len(given), 0)], tf.int64)
-    return tf.concat([missing, tf.stack(given)], 0) if given else missing
+        return tf.shape(x, tf.int64)
+    if tf.is_tensor(value) and not value.dtype.is_integer:
+        raise TypeError(
+            "Invalid dtype received for argument `noise_shape`. Expected an integer tensor. "
+            f"Received: {value.dtype.name}"
+        )
+    if tf.is_tensor(value) and (static := tf.get_static_value(value)) is None:
+        given = tf.cast(value, tf.int64)
+    else:
+        sizes = checks.noise_sizes(value if not tf.is_tensor(value) else static.tolist())
+        if x.shape.is_fully_defined():
+            return tf.constant(checks.noise_shape(sizes, tuple(x.shape)), tf.int64)
+        if x.shape.rank is not None and len(sizes) > x.shape.rank:
+            raise ValueError(
+                "Invalid value received for argument `noise_shape`. Expected a shape that "
+                f"broadcasts to the input's, {tuple(x.shape)}. Received: noise_shape={value}"
+            )
+        of_x = tf.shape(x, tf.int64)
+        given = tf.stack([of_x[i] if n is None else n for i, n in enumerate(sizes)] or [1])
+        given = given[: len(sizes)]
+    missing = tf.maximum(tf.rank(x) - tf.size(given), 0)
+    return tf.concat([tf.ones([missing], tf.int64), tf.cast(given, tf.int64)], 0)
 
 
 def _channels(x, axis):
     """How many channels there are, None where it is unknown."""
-    if x.shape.rank is None:
-        return None
-    return x.shape[checks.axis(axis, x.shape.rank)]
+    index = checks.axis(axis, x.shape.rank)
+    return None if x.shape.rank is None else x.shape[index]
 
 
 def _vector(value, name, dtype, channels):
-    """One value per channel in `dtype`; an empty vector for None, as the ops want it."""
+    """One value per channel in `dtype`; a scalar for None, as the ops want it."""
     if value is None:
-        return tf.constant([], dtype)
+        return tf.zeros([], dtype)
     vector = tf.convert_to_tensor(value)
     if not vector.shape.is_compatible_with([channels]):
         raise ValueError(
             f"Invalid shape received for argument `{name}`. Expected {(channels,)}. "
             f"Received: {vector.shape}"
         )
-    return tf.cast(vector, dtype)
+    return tf.cast(_no_scalar(vector, name), dtype)
+
+
+def _no_scalar(tensor, name):
+    """`tensor`, whose rank may not be known: the ops would take a scalar for none."""
+    if tensor.shape.rank is not None:
+        return tensor
+    problem = f"Invalid shape received for argument `{name}`. Expected no scalar. Received: one"
+    with tf.control_dependencies([tf.debugging.assert_positive(tf.rank(tensor), problem)]):
+        return tf.identity(tensor)
 
 
 def _mask(value, x, axis, dtype):
-    """Weights of the samples, or of all elements, of `x`; empty for None, as the ops want it."""
+    """Weights of the samples, or of all elements, of `x`; a scalar for None, as the ops want it."""
     if value is None:
-        return tf.constant([], dtype)
+        return tf.zeros([], dtype)
     mask = tf.convert_to_tensor(value)
     if x.shape.rank is not None:
         samples = x.shape.as_list()
@@ -244,4 +269,6 @@ def _mask(value, x, axis, dtype):
                 f"Invalid shape received for argument `mask`. Expected {tuple(samples)}. "
                 f"Received: {mask.shape}"
             )
-    return tf.cast(mask, dtype)
+    if x.shape.rank == 1:  # the only one whose samples are scalars
+        mask = tf.broadcast_to(mask, tf.shape(x))
+    return tf.cast(_no_scalar(mask, "mask"), dtype)

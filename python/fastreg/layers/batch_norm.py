@@ -61,7 +61,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return not (uses_batch and self.synchronized)
 
     def _sample_mask(self, inputs, mask):
-        """Keras's mask lacks the last axis, a mask of samples the channels': else one of elements."""
+        """Of samples where Keras's mask, which lacks the last axis, is that; else of elements."""
         mask = keras.ops.cast(mask, "bool")
         if self.axis in (-1, len(inputs.shape) - 1):
             return mask

@@ -13,8 +13,8 @@ SEED_STATE = "seed_generator_state.json"
 class Dropout(keras.layers.Dropout):
     """`keras.layers.Dropout`: the same seed drops the same elements, faster.
 
-    The mask is that of stock Keras in float32, in every dtype: stock Keras draws another one in half
-    precision. `.keras` files and `tf.train.Checkpoint` hold the state of the seed too, so that a
+    The mask is that of stock Keras in float32, in every dtype: stock Keras draws another one in
+    half precision. `.keras` files and `tf.train.Checkpoint` hold the state of the seed too, so that a
     run that goes on draws the masks it would have drawn; stock Keras begins again.
 
     Args:

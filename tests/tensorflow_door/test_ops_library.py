@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The library of ops: only for this TensorFlow, and on the instruction set of the numpy door."""
+
+import ctypes
+import types
+
+import fastreg
+import pytest
+from fastreg import library
+from tensors import tf
+
+pytestmark = pytest.mark.requires_tf
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """An uncached load that must not open the library."""
+
+    def opened(path):
+        raise AssertionError(f"{path} was opened")
+
+    monkeypatch.setattr(tf, "load_op_library", opened)
+    monkeypatch.setattr(ctypes, "CDLL", opened)
+    return library.load.__wrapped__
+
+
+@pytest.mark.parametrize("version", ["2.20.0", "2.22.1", "3.21.0", "2.210.0", "2.2.1"])
+def test_another_series_of_tensorflow(load, monkeypatch, version):
+    monkeypatch.setattr(tf, "__version__", version)
+    sentence = (
+        rf"Expected 2\.21\. Received: {version} \(install tensorflow-cpu~=2\.21\.0, or reinst"
+    )
+    with pytest.raises(ImportError, match=sentence):
+        load()
+
+
+def test_another_series_that_it_was_built_for(load, monkeypatch):
+    info = {**fastreg._core.build_info(), "tensorflow": "2.19.1"}
+    monkeypatch.setattr(library, "_core", types.SimpleNamespace(build_info=lambda: info))
+    with pytest.raises(
+        ImportError, match=rf"Expected 2\.19\. Received: {tf.__version__} \(install"
+    ):
+        load()
+
+
+@pytest.mark.parametrize("version", ["2.21.9", "2.21.0rc1", "2.21.0+vendor"])
+def test_any_tensorflow_of_the_series(load, monkeypatch, version):
+    monkeypatch.setattr(tf, "__version__", version)
+    with pytest.raises(AssertionError, match="libfastreg_tf"):
+        load()
+
+
+def test_a_build_without_tensorflow(load, monkeypatch):
+    info = {**fastreg._core.build_info(), "tensorflow": None}
+    monkeypatch.setattr(library, "_core", types.SimpleNamespace(build_info=lambda: info))
+    with pytest.raises(ImportError, match=r"Expected .*: reinstall fastreg where TensorFlow 2\.21"):
+        load()
+
+
+def test_a_missing_file(load, monkeypatch, tmp_path):
+    monkeypatch.setattr(library, "FILE", tmp_path / "libfastreg_tf.so")
+    with pytest.raises(ImportError, match=r"Expected .*: reinstall fastreg where TensorFlow 2\.21"):
+        load()
+
+
+def test_an_isa_that_the_library_lacks(monkeypatch):
+    info = types.SimpleNamespace(active_isa=lambda: "none such")
+    monkeypatch.setattr(library, "_core", info)
+    with pytest.raises(ImportError, match="instruction set none such"):
+        library._share_isa()
