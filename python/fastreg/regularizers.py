@@ -5,6 +5,9 @@ Arguments, config and names are Keras's: see `keras.regularizers`. L2 has no fac
 textbook's lambda/2 * sum(w**2) is `l2(lambda / 2)`.
 """
 
+import math
+import numbers
+
 import keras
 
 from fastreg import native
@@ -16,9 +19,15 @@ class _Native:
     """Evaluates the penalty natively where it can be, else as the stock class does."""
 
     def __call__(self, x):
-        if not native.takes(x):
+        factors = self._factors()
+        if not (native.takes(x) and all(map(_is_plain, factors.values()))):
             return super().__call__(x)
-        return native.ops().l1_l2_penalty(x, **self._factors())
+        return native.ops().l1_l2_penalty(x, **factors)
+
+
+def _is_plain(factor):
+    """Whether it is what the constructor allows; a program may set something else later."""
+    return isinstance(factor, numbers.Real) and math.isfinite(factor) and factor >= 0
 
 
 @keras.saving.register_keras_serializable(package="fastreg")
@@ -27,11 +36,12 @@ class L1(_Native, keras.regularizers.L1):
 
     def __init__(self, l1=0.01):
         super().__init__(l1)
-        # Keras keeps the factor as a float32 tensor; this is what the caller gave.
-        self._l1 = 0.01 if l1 is None else float(l1)
+        # Keras keeps the factor as a float32 tensor; beside it, what the caller gave.
+        self._given = (self.l1, 0.01 if l1 is None else float(l1))
 
     def _factors(self):
-        return {"l1": self._l1}
+        kept, given = self._given
+        return {"l1": given if self.l1 is kept else self.l1}  # it may have been set since
 
 
 @keras.saving.register_keras_serializable(package="fastreg")

@@ -14,8 +14,8 @@ class Dropout(keras.layers.Dropout):
     """`keras.layers.Dropout`: the same seed drops the same elements, faster.
 
     The mask is that of stock Keras in float32, in every dtype: stock Keras draws another one in
-    half precision. `.keras` files and `tf.train.Checkpoint` hold the state of the seed too, so that a
-    run that goes on draws the masks it would have drawn; stock Keras begins again.
+    half precision. `.keras` files and `tf.train.Checkpoint` hold the state of the seed too, so that
+    a run that goes on draws the masks it would have drawn; stock Keras begins again.
 
     Args:
         rate: Float between 0 and 1: the fraction of the inputs to drop.
