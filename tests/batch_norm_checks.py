@@ -40,7 +40,14 @@ def assert_gradients(gradients, grad, x, gamma, axis, mask=None):
     )
     normalized, _, variance = reference.batch_norm(x, axis=axis, mask=mask)
     magnitude = np.abs(grad.astype(np.float64))
-    scale = over_samples(np.max, magnitude, axis) / np.sqrt(variance + EPSILON)
+    scale = over_samples(np.max, magnitude, axis)
+    if mask is not None:
+        # Samples without weight may lie far away; the others share what goes through the variance.
+        weights = np.broadcast_to(np.expand_dims(mask, axis), x.shape).astype(np.float64)
+        share = over_samples(np.sum, magnitude * np.abs(normalized), axis)
+        share = share / (over_samples(np.sum, weights, axis) + reference.MASK_EPSILON)
+        scale = scale + share * over_samples(np.max, weights * np.abs(normalized), axis)
+    scale = scale / np.sqrt(variance + EPSILON)
     scale = scale * (1 if gamma is None else np.abs(gamma.astype(np.float64)))
     scale = scale + over_samples(np.max, np.abs(expected_x), axis)
     grad_x, *grad_parameters = gradients

@@ -114,6 +114,14 @@ def awkward(shape, dtype, seed=0):
     return x.reshape(shape)
 
 
+def specials(dtype):
+    """The ends of a dtype's range, and what lies beyond them."""
+    info = finfo(dtype)
+    finite = (0.0, info.smallest_subnormal, info.smallest_normal / 2, info.smallest_normal, 1.0)
+    magnitudes = np.array([*map(float, finite), float(info.max), np.inf])
+    return np.array([*magnitudes, *-magnitudes, np.nan]).astype(dtype)
+
+
 def batch(shape, axis, dtype, seed=0):
     """(x, gamma, beta) with another offset and spread in every channel."""
     rng = np.random.default_rng([seed, *shape])
@@ -133,7 +141,7 @@ def statistics_dtype(dtype):
 def sample_mask(shape, axis, seed=0):
     """True for about two samples in three, and for the first."""
     rng = np.random.default_rng([seed, *shape])
-    mask = rng.random(tuple(np.delete(shape, axis))) < 0.67
+    mask = np.asarray(rng.random(tuple(np.delete(shape, axis))) < 0.67)
     mask.reshape(-1)[:1] = True
     return mask
 

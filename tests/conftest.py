@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fastreg
 import numpy as np
 import pytest
+from threads import num_threads
 
 TESTS = Path(__file__).parent
 WITH_TF = importlib.util.find_spec("tensorflow") is not None
@@ -48,11 +48,8 @@ def rng():
 
 @pytest.fixture(params=(1, 2, 7), ids="{} threads".format)
 def threads(request):
-    before = fastreg.get_num_threads()
-    fastreg.set_num_threads(request.param)
-    assert fastreg.get_num_threads() == request.param
-    yield request.param
-    fastreg.set_num_threads(before)
+    with num_threads(request.param):
+        yield request.param
 
 
 def child_environment(isa=None, threads=None, **variables):

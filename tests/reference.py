@@ -7,6 +7,8 @@ PHILOX_MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 PHILOX_KEY_STEPS = 0x9E3779B9, 0xBB67AE85
 SCRAMBLE_KEY = 0x3EC8F720, 0x02461E29
 LOW_WORD = 0xFFFFFFFF
+# The stream "fast": fewer rounds, and counters of its own for first bytes and for ties.
+FAST_ROUNDS, FAST_DOMAIN, TIE_DOMAIN = 7, 0x80000000, 0x40000000
 SEED_MODULUS = 2**31 - 2  # Keras's int32.max - 1
 MASK_EPSILON = 1e-7  # keras.backend.epsilon(), added to a mask's count
 
@@ -22,12 +24,12 @@ def l1_l2_gradient(w, l1=0.0, l2=0.0):
     return (l1 * np.sign(w) if l1 else np.zeros_like(w)) + (2 * l2 * w if l2 else 0.0)
 
 
-def philox4x32(counter, key):
-    """Ten rounds on four words of 32 bits; each word is an int or an array."""
+def philox4x32(counter, key, rounds=10):
+    """`rounds` rounds on four words of 32 bits; each word is an int or an array."""
     c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in counter)
     k0, k1 = key
     low, half = np.uint64(LOW_WORD), np.uint64(32)
-    for _ in range(10):
+    for _ in range(rounds):
         product0 = np.uint64(PHILOX_MULTIPLIERS[0]) * c0
         product1 = np.uint64(PHILOX_MULTIPLIERS[1]) * c2
         c0, c1, c2, c3 = (
@@ -46,15 +48,44 @@ def seed_pair(seed):
     return int(first) % SEED_MODULUS, int(second) % SEED_MODULUS
 
 
-def uniform(seed, count):
-    """float32 in [0, 1), as TensorFlow's stateless_uniform draws it for that seed."""
+def words_of_blocks(seed, blocks, rounds=10, domain=0):
+    """The four words of each of the generator's numbered `blocks`, along a new last axis."""
     first, second = seed_pair(seed)
     counter = first & LOW_WORD, first >> 32, second & LOW_WORD, second >> 32
     w0, w1, w2, w3 = (int(word) for word in philox4x32(counter, SCRAMBLE_KEY))
-    block = np.arange((count + 3) // 4, dtype=np.uint64)
-    start = block & np.uint64(LOW_WORD), block >> np.uint64(32), w2, w3
-    words = np.stack(philox4x32(start, (w0, w1)), axis=-1).reshape(-1)[:count]
+    blocks = np.asarray(blocks, np.uint64)
+    start = blocks & np.uint64(LOW_WORD), blocks >> np.uint64(32), w2, w3 ^ domain
+    return np.stack(philox4x32(start, (w0, w1), rounds), axis=-1)
+
+
+def uniform(seed, count, first=0):
+    """float32 in [0, 1), as TensorFlow's stateless_uniform draws it for that seed.
+
+    The `count` values from element `first` on.
+    """
+    blocks = np.arange(first // 4, (first + count + 3) // 4, dtype=np.uint64)
+    words = words_of_blocks(seed, blocks).reshape(-1)[first % 4 :][:count]
     return (words & np.uint64(0x7FFFFF)).astype(np.float32) / np.float32(2**23)
+
+
+def fast_uniform(seed, count, first=0):
+    """float64 in [0, 1), 32 bits each: a byte of a shared block, then 24 of one's own."""
+    blocks = np.arange(first // 16, (first + count + 15) // 16, dtype=np.uint64)
+    words = words_of_blocks(seed, blocks, FAST_ROUNDS, FAST_DOMAIN).astype("<u4")
+    byte = words.reshape(-1).view(np.uint8)[first % 16 :][:count]
+    elements = np.arange(first, first + count, dtype=np.uint64)
+    rest = words_of_blocks(seed, elements, FAST_ROUNDS, TIE_DOMAIN)[..., 0] & np.uint64(0xFFFFFF)
+    return byte / 2**8 + rest / 2**32
+
+
+def kept(rate, seed, count, first=0, rng="keras"):
+    """Whether each of the `count` mask elements from `first` on is kept, for 0 < rate < 1."""
+    if rng == "keras":
+        # TensorFlow flushes denormals: such a rate drops nothing.
+        threshold = rate if rate >= np.finfo(np.float32).smallest_normal else 0
+        return uniform(seed, count, first) >= np.float32(threshold)
+    # A rate is heeded to 2**-32; the last element of that grid is always kept.
+    return fast_uniform(seed, count, first) >= min(rate, 1 - 2.0**-32)
 
 
 def concrete_noise_shape(shape, noise_shape):
@@ -63,17 +94,17 @@ def concrete_noise_shape(shape, noise_shape):
     return tuple(shape[i] if size is None else size for i, size in enumerate(noise_shape))
 
 
-def keep_mask(shape, rate, seed, noise_shape=None):
+def keep_mask(shape, rate, seed, noise_shape=None, rng="keras"):
     noise_shape = concrete_noise_shape(shape, noise_shape)
-    u = uniform(seed, int(np.prod(noise_shape, dtype=np.int64)))
-    return np.broadcast_to((u >= np.float32(rate)).reshape(noise_shape), shape)
+    mask = kept(rate, seed, int(np.prod(noise_shape, dtype=np.int64)), rng=rng)
+    return np.broadcast_to(mask.reshape(noise_shape), shape)
 
 
-def dropout(x, rate, seed, noise_shape=None):
+def dropout(x, rate, seed, noise_shape=None, rng="keras"):
     """Exact, so bits can be compared: one multiplication in the computation's dtype."""
-    if rate == 1:
-        return np.zeros_like(x)
-    keep = keep_mask(x.shape, rate, seed, noise_shape)
+    if rate in (0, 1):
+        return x.copy() if rate == 0 else np.zeros_like(x)
+    keep = keep_mask(x.shape, rate, seed, noise_shape, rng)
     compute = np.float64 if x.dtype == np.float64 else np.float32
     with np.errstate(over="ignore"):
         scaled = x.astype(compute) * compute(1 / (1 - rate))
@@ -106,10 +137,11 @@ def moments(x, axis=-1, mask=None):
         weights *= np.expand_dims(mask, axis)
     used = weights != 0
     count = total_of(weights)
-    total = count + (0.0 if mask is None else MASK_EPSILON)
+    excess = 0.0 if mask is None else MASK_EPSILON
+    total = count + excess
     rough = total_of(weights * np.where(used, x, 0.0)) / np.where(count > 0, count, 1.0)
     residual = total_of(weights * np.where(used, x - rough, 0.0))
-    shift = (residual - rough * (total - count)) / total
+    shift = (residual - rough * excess) / total
     deviation = (x - rough) - shift
     variance = total_of(weights * np.where(used, deviation, 0.0) ** 2) / total
     return weights, total, deviation, rough + shift, variance

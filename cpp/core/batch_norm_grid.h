@@ -3,6 +3,9 @@
 // of it depends on the shape alone.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -44,7 +47,10 @@ class ChannelArray {
  public:
   explicit ChannelArray(const BatchNormGrid& grid)
       : channels_(grid.channels()), values_(grid.width()) {}
+  // A finite value stays finite: a scale beyond the range of S must leave 0 at 0.
   void set(int64_t channel, double value) {
+    constexpr double kMax = std::numeric_limits<S>::max();
+    if (std::isfinite(value)) value = std::clamp(value, -kMax, kMax);
     for (size_t at = channel; at < values_.size(); at += channels_) {
       values_[at] = static_cast<S>(value);
     }

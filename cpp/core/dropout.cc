@@ -21,7 +21,9 @@ MaskStream stream_of(const DropoutSpec& spec) {
   philox_block<10>({0x3ec8f720, 0x02461e29}, words);
   MaskStream stream = {{words[0], words[1]}, {words[2], words[3]}, 0, spec.rng};
   if (spec.rng == Rng::kKeras) {
-    stream.threshold = static_cast<uint32_t>(std::ceil(0x1p23 * static_cast<float>(spec.rate)));
+    // TensorFlow compares with denormals flushed, so that such a rate drops nothing.
+    const double rate = spec.rate < 0x1p-126 ? 0.0 : static_cast<float>(spec.rate);
+    stream.threshold = static_cast<uint32_t>(std::ceil(0x1p23 * rate));
   } else {
     stream.threshold = static_cast<uint32_t>(std::min(std::ceil(0x1p32 * spec.rate), 0x1p32 - 1.0));
   }

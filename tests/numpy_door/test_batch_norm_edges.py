@@ -152,3 +152,12 @@ def test_padding_before_the_samples_costs_no_digits(dtype):
     np.testing.assert_allclose(mean, expected, rtol=1e-7)
     expected_variance = np.square(samples - expected).sum(0) / count
     np.testing.assert_allclose(variance, expected_variance, rtol=1e-6)
+
+
+@by_dtype
+def test_a_constant_is_normalized_to_zero_whatever_epsilon(dtype):
+    x = np.ones((9, 3), dtype)
+    y, _, variance = functional.batch_norm(x, epsilon=1e-300)
+    assert_same_bits(y, np.zeros_like(x))
+    mean = np.ones(3, variance.dtype)
+    assert_same_bits(functional.batch_norm_inference(x, mean, variance, epsilon=1e-300), y)

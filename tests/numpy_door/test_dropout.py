@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import reference
 from compare import assert_close, assert_out, assert_same_bits
+from dropout_checks import assert_fraction, kept
 from fastreg import functional
-from tolerances import tolerance
 
 by_dtype = pytest.mark.parametrize("dtype", cases.NATIVE_DTYPES, ids=cases.name)
 by_rng = pytest.mark.parametrize("rng", cases.RNGS)
@@ -25,18 +25,6 @@ NOISE_SHAPES = (
     (1, 5),
     (),
 )
-
-
-def kept(shape, rate, seed, rng, noise_shape=None):
-    ones = np.ones(shape, np.float32)
-    return functional.dropout(ones, rate, seed, noise_shape=noise_shape, rng=rng) != 0
-
-
-def assert_fraction(mask, probability):
-    """Within five standard deviations of a binomial count."""
-    deviation = np.sqrt(mask.size * probability * (1 - probability))
-    limit = tolerance("standard_deviations", mask.dtype)
-    assert_close(np.count_nonzero(mask), mask.size * probability, limit, deviation)
 
 
 @by_dtype
@@ -158,28 +146,6 @@ def test_the_ends_of_the_range_are_exact(rate, rng):
 def test_larger_than_the_caches():
     x = cases.misaligned(cases.normal(cases.LARGE, np.float32), 4)
     assert_same_bits(functional.dropout(x, 0.5, 1), reference.dropout(x, 0.5, 1))
-
-
-@pytest.mark.parametrize("rate", [1e-3, 0.1, 0.3, 0.5, 0.9, 0.999])
-def test_the_fast_rate_is_exact(rate):
-    dropped = ~kept(10**7, rate, 2024, "fast")
-    assert_fraction(dropped, rate)
-    for phase in range(8):
-        assert_fraction(dropped[phase::8], rate)
-
-
-@pytest.mark.parametrize("lag", [1, 2, 3, 4, 7, 8, 16, 32, 64, 1024, 4096])
-def test_fast_neighbours_are_independent(lag):
-    dropped = ~kept(10**6, 0.3, 5, "fast")
-    assert_fraction(dropped[lag : lag + 500000] & dropped[:500000], 0.3 * 0.3)
-
-
-@by_rng
-def test_other_seeds_give_unrelated_masks(rng):
-    seeds = [0, 1, 2, (0, 1), (1, 1), (0, 2), (1, 0), -1, 2**31, (2**31 - 3, 7)]
-    masks = {reference.seed_pair(seed): kept(10**6, 0.5, seed, rng) for seed in seeds}
-    for first, second in itertools.combinations(masks.values(), 2):
-        assert_fraction(first == second, 0.5)
 
 
 @by_rng

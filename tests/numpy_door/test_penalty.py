@@ -7,19 +7,11 @@ import pytest
 import reference
 from compare import assert_close, assert_out, assert_same_bits
 from fastreg import functional
+from penalty_checks import assert_gradient
 from tolerances import tolerance
 
 by_dtype = pytest.mark.parametrize("dtype", cases.NATIVE_DTYPES, ids=cases.name)
 by_factors = pytest.mark.parametrize(("l1", "l2"), cases.FACTORS)
-
-
-def assert_gradient(gradient, w, l1, l2):
-    """Element by element, since both terms of the gradient have the sign of w."""
-    expected = reference.l1_l2_gradient(w, l1, l2)
-    scale = np.abs(expected) + cases.finfo(w.dtype).smallest_subnormal / tolerance(
-        "penalty_gradient", w.dtype
-    )
-    assert_close(gradient, expected, tolerance("penalty_gradient", w.dtype), scale)
 
 
 @by_dtype

@@ -130,3 +130,10 @@ def test_a_seed_and_rate_that_change_at_every_step():
             traced(x, np.float64(rate), seed), stock(x, rate, seed), strict=True
         ):
             assert_same_bits(actual, wanted)
+
+
+def test_a_rate_below_float32_drops_nothing():
+    x = np.ones(2**25, np.float32)
+    drawn = tf.nn.experimental.stateless_dropout(x, rate=1e-40, seed=[5, 0]).numpy()
+    assert_same_bits(functional.dropout(x, 1e-40, 5), drawn)
+    assert_same_bits(ops.dropout(tf.constant(x), 1e-40, 5).numpy(), drawn)
