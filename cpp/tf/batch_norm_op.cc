@@ -209,9 +209,10 @@ class BatchNormOp : public ChannelsOp {
     OP_REQUIRES_OK(context, context->allocate_output(4, context->input(5).shape(), &new_variance));
     moving.new_mean = new_mean->flat<S>().data();
     moving.new_variance = new_variance->flat<S>().data();
-    const bool moves = moving.mean != nullptr;
-    if (!moves) moving.new_mean[0] = moving.new_variance[0] = S(0);
-    if (moves) args.moving = &moving;
+    for (Tensor* output : {new_mean, new_variance}) {
+      if (output->dims() == 0) output->scalar<S>()() = S(0);
+    }
+    if (moving.mean != nullptr) args.moving = &moving;
     Tensor* y;
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({0}, 0, x.shape(), &y));
     args.x = elements<T>(x);

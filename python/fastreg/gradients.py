@@ -47,7 +47,7 @@ def register(ops):
 
     @tf.RegisterGradient("Fastreg>BatchNorm")
     def batch_norm(op, grad_y, grad_mean, grad_variance, *_):
-        x, gamma, _, mask, _, _, epsilon, _ = op.inputs
+        x, gamma, beta, mask, _, _, epsilon, _ = op.inputs
         _, mean, variance, _, _ = op.outputs
         none = tf.zeros([], gamma.dtype)
         by_x, by_gamma, by_beta = ops.fastreg_batch_norm_grad(
@@ -62,6 +62,7 @@ def register(ops):
             epsilon=epsilon,
             axis=op.get_attr("axis"),
         )
+        by_gamma, by_beta = _unless_none(gamma, by_gamma), _unless_none(beta, by_beta)
         return by_x, by_gamma, by_beta, None, None, None, None, None
 
     tf.no_gradient("Fastreg>BatchNormMoments")
@@ -80,12 +81,15 @@ def register(ops):
             output_gradients=list(map(_wide, grads)),
             unconnected_gradients="zero",
         )
+        by_gamma = _unless_none(gamma, by_gamma)
+        by_grad_mean = _unless_none(grad_mean, by_grad_mean)
+        by_grad_variance = _unless_none(grad_variance, by_grad_variance)
         # The statistics are functions of x here, so that by_x holds what flows through them.
         return by_grad, by_x, None, None, by_gamma, None, by_grad_mean, by_grad_variance, None
 
     @tf.RegisterGradient("Fastreg>BatchNormInference")
     def batch_norm_inference(op, grad):
-        x, mean, variance, gamma, _, epsilon = op.inputs
+        x, mean, variance, gamma, beta, epsilon = op.inputs
         axis = op.get_attr("axis")
         none = tf.zeros([], variance.dtype)
         by_x = ops.fastreg_batch_norm_inference(
@@ -96,7 +100,9 @@ def register(ops):
         inv_std = tf.math.rsqrt(variance + tf.cast(epsilon, variance.dtype))
         scale = inv_std * _or_fill(gamma, variance, 1)
         by_variance = -0.5 * scale * tf.square(inv_std) * sum_grad_centered
-        return by_x, -scale * sum_grad, by_variance, inv_std * sum_grad_centered, sum_grad, None
+        by_mean = _unless_none(mean, -scale * sum_grad)
+        by_gamma = _unless_none(gamma, inv_std * sum_grad_centered)
+        return by_x, by_mean, by_variance, by_gamma, _unless_none(beta, sum_grad), None
 
     @tf.RegisterGradient("Fastreg>BatchNormGradSums")
     def batch_norm_grad_sums(op, by_sum, by_sum_centered):
@@ -113,6 +119,11 @@ def register(ops):
 def _wide(tensor):
     """`tensor` in the precision in which the kernels compute it."""
     return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
+
+
+def _unless_none(vector, gradient):
+    """The gradient by `vector`, unless that is a scalar and so stands for none."""
+    return None if vector.shape.rank == 0 else gradient
 
 
 def _or_fill(vector, like, value):

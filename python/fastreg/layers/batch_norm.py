@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import math
+
 import keras
 
 from fastreg import native
@@ -58,12 +60,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
             return False  # Keras raises
         if mask is not None and keras.config.epsilon() != MASK_EPSILON:
             return False
-        return not (uses_batch and self.synchronized)
+        return 0 < self.epsilon < math.inf and not (uses_batch and self.synchronized)
 
     def _sample_mask(self, inputs, mask):
         """Of samples where Keras's mask, which lacks the last axis, is that; else of elements."""
         mask = keras.ops.cast(mask, "bool")
-        if self.axis in (-1, len(inputs.shape) - 1):
+        is_last = self.axis in (-1, len(inputs.shape) - 1)
+        if is_last and tuple(mask.shape) == tuple(inputs.shape[:-1]):
             return mask
         return keras.ops.broadcast_to(keras.ops.expand_dims(mask, -1), keras.ops.shape(inputs))
 

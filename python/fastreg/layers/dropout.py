@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import numbers
 from pathlib import Path
 
 import keras
@@ -34,7 +35,7 @@ class Dropout(keras.layers.Dropout):
             self.seed_state = self.seed_generator.state.value
 
     def call(self, inputs, training=False):
-        if not training or self.rate in (0, 1) or not native.takes(inputs):
+        if not (training and self._is_native(inputs)):
             return super().call(inputs, training=training)
         return native.ops().dropout(
             inputs,
@@ -43,6 +44,19 @@ class Dropout(keras.layers.Dropout):
             noise_shape=self.noise_shape,
             rng=self.rng,
         )
+
+    def _is_native(self, inputs):
+        """Whether something is dropped, and a noise shape does not widen the inputs (Keras may)."""
+        if not (isinstance(self.rate, numbers.Real) and 0 < self.rate < 1 and native.takes(inputs)):
+            return False
+        sizes, shape = self.noise_shape or (), inputs.shape
+        if shape.rank is None:
+            return True
+        if len(sizes) > shape.rank:
+            return False
+        sizes = [shape[i] if size is None else size for i, size in enumerate(sizes)]
+        pairs = zip(reversed(sizes), reversed(shape.as_list()), strict=False)
+        return all(size == 1 or n is None or size in (n, None) for size, n in pairs)
 
     def get_config(self):
         return {**super().get_config(), "rng": self.rng}
