@@ -83,7 +83,7 @@ def test_penalties_in_a_layer(policy, compute, variable):
 
 
 def build(door, policy):
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.config.set_dtype_policy(policy)
     keras.utils.set_random_seed(5)
     # Keras itself cannot add a float64 penalty to a loss in float32, its `floatx`.

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs that anneal a penalty or a rate set it between steps: the next call heeds it."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from side_by_side import FAST, STOCK, assert_agree
+
+X = tf.constant([[1.0, -2.0], [0.5, 0.0]])
+FACTORS = {
+    "float": lambda: 0.5,
+    "integer": lambda: 2,
+    "number of numpy": lambda: np.float32(0.5),
+    "array of numpy": lambda: np.array(0.5, "float32"),
+    "tensor": lambda: tf.constant(0.5),
+    "variable of TensorFlow": lambda: tf.Variable(0.5),
+    "variable of Keras": lambda: keras.Variable(0.5),
+    "negative": lambda: -0.5,
+    "zero": lambda: 0.0,
+}
+
+
+@pytest.mark.parametrize(("name", "factor"), [("L1", "l1"), ("L2", "l2"), ("L1L2", "l1")])
+@pytest.mark.parametrize("make", FACTORS.values(), ids=FACTORS)
+def test_factors(name, factor, make):
+    def penalties(door):
+        regularizer = getattr(door.regularizers, name)(0.25)
+        before = regularizer(X)
+        setattr(regularizer, factor, make())
+        return before, regularizer(X)
+
+    for mine, theirs in zip(penalties(FAST), penalties(STOCK), strict=True):
+        assert_agree(mine, theirs, "float32")
+
+
+def test_a_variable_factor_in_a_graph():
+    """The graph reads the variable at every step."""
+
+    def penalties(door):
+        regularizer, factor = door.regularizers.L2(0.25), tf.Variable(0.5)
+        regularizer.l2 = factor
+        penalty = tf.function(regularizer)
+        first = penalty(X)
+        factor.assign(2.0)
+        return first, penalty(X)
+
+    for mine, theirs in zip(penalties(FAST), penalties(STOCK), strict=True):
+        assert_agree(mine, theirs, "float32")
