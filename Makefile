@@ -18,6 +18,15 @@ READY := $(VENV)/.ready-$(FASTREG_WITH_TF)
 LINT_READY := $(VENV)/.lint-ready
 BUILT := $(BUILD)/.built-$(FASTREG_WITH_TF)
 
+# The peers live in an environment of their own, with a fastreg that is built and installed for it.
+BENCH_VENV := .venv-bench
+BENCH_PY := $(BENCH_VENV)/bin/python
+BENCH_PIP := $(BENCH_PY) -m pip --disable-pip-version-check
+BENCH_REQUIREMENTS := $(BENCH_VENV)/requirements.txt
+BENCH_READY := $(BENCH_VENV)/.ready
+BENCH_BUILT := $(BENCH_VENV)/.built
+BENCH_ARGS ?=
+
 # Folders too: theirs is the time that changes when a file goes.
 SOURCES := CMakeLists.txt pyproject.toml python/fastreg/__init__.py \
   $(shell find cmake cpp -name __pycache__ -prune -o -print 2>/dev/null)
@@ -27,12 +36,13 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
+comma := ,
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help build test demo lint format clean
+.PHONY: help build test demo bench bench-quick lint format clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 13
 	@echo 'Variables: PYTHON (makes .venv), PYTEST_ARGS, FASTREG_WITH_TF=0 (no TensorFlow), CMAKE_BUILD_PARALLEL_LEVEL'
 
 build: $(BUILT) ## compile, and install into .venv so that edited Python files are live
@@ -45,6 +55,12 @@ test: build ## C++ tests, then Python tests
 
 demo: build ## train a small network with and without fastreg
 	@$(PY) examples/digits.py
+
+bench: $(BENCH_BUILT) ## measure fastreg beside its peers and the memory limit: a table, JSON, pictures
+	@$(BENCH_PY) bench/run.py $(BENCH_ARGS)
+
+bench-quick: $(BENCH_BUILT) ## the same with few sizes and rounds, written to build/bench-quick
+	@$(BENCH_PY) bench/run.py --quick $(BENCH_ARGS)
 
 lint: $(LINT_READY) ## check formatting and common mistakes
 	@$(PY) -m ruff check
@@ -77,6 +93,26 @@ $(READY): pyproject.toml cmake/build_backend.py cmake/find_tensorflow.py cmake/r
 	@$(PY) cmake/requirements.py backend > $(REQUIREMENTS)
 	@$(PIP) install --quiet -r $(REQUIREMENTS)
 	@touch $@
+
+$(BENCH_PY):
+	$(call say,Making $(BENCH_VENV))
+	@$(PYTHON) -m venv $(BENCH_VENV)
+
+$(BENCH_READY): pyproject.toml cmake/requirements.py | $(BENCH_PY)
+	$(call say,Installing the peers: PyTorch$(comma) JAX$(comma) TensorFlow (this takes a while))
+	@$(BENCH_PIP) install --quiet 'tomli; python_version < "3.11"'
+	@$(BENCH_PY) cmake/requirements.py build-system bench > $(BENCH_REQUIREMENTS)
+	@$(BENCH_PIP) install --quiet -r $(BENCH_REQUIREMENTS)
+	@$(BENCH_PY) cmake/requirements.py backend > $(BENCH_REQUIREMENTS)
+	@$(BENCH_PIP) install --quiet -r $(BENCH_REQUIREMENTS)
+	@touch $@
+
+$(BENCH_BUILT): $(BENCH_READY) $(SOURCES) $(shell find python/fastreg -name '*.py')
+	$(call say,Building fastreg for the benchmarks (the first time takes minutes))
+	@touch $(BENCH_VENV)/.started
+	@PATH="$(CURDIR)/$(BENCH_VENV)/bin:$$PATH" FASTREG_WITH_TF=ON $(BENCH_PIP) install --quiet --no-build-isolation --no-deps --force-reinstall . \
+	  -C build-dir=build/bench -C cmake.define.FASTREG_BUILD_BENCH=ON
+	@mv $(BENCH_VENV)/.started $@
 
 $(LINT_READY): pyproject.toml $(READY)
 	@$(PY) cmake/requirements.py lint > $(REQUIREMENTS)
