@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The only place that names instruction sets and their flags. The kernels are compiled once per
+# The only place that names the instruction sets' flags. The kernels are compiled once per
 # entry, in a namespace of its name; entries are ordered best first, the reference last.
 
 set(FASTREG_ISAS scalar reference)

@@ -45,7 +45,7 @@ decltype(auto) with_dtype(Dtype dtype, F&& f) {
   }
 }
 
-// Explicit instantiations are written through this list, so that a new type is added here alone.
+// Explicit instantiations are written through this list.
 #define FASTREG_FOR_EACH_DTYPE(INSTANTIATE) \
   INSTANTIATE(float)                        \
   INSTANTIATE(double)                       \
