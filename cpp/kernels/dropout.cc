@@ -32,6 +32,8 @@ void drop_with(const MaskStream& stream, int64_t first, const T* x, int64_t n, d
   using V = Vec<Compute<T>>;
   const V scale_all = V::all(static_cast<Compute<T>>(scale));
   for_each_tile<kRng>(stream, first, n, [=](int64_t i, const uint64_t (&bits)[2]) {
+    prefetch_ahead<false, kMaskTile * sizeof(T)>(x + i);
+    prefetch_ahead<true, kMaskTile * sizeof(T)>(y + i);
     keep_word<V>(bits[0], x + i, n - i, scale_all, y + i);
     if (n - i > 64) keep_word<V>(bits[1], x + i + 64, n - i - 64, scale_all, y + i + 64);
   });
