@@ -43,7 +43,7 @@ class ChannelsOp : public tensorflow::OpKernel {
 
  protected:
   absl::Status read_shape(const tensorflow::Tensor& x, BatchNormShape* shape) const {
-    const int axis = axis_ < 0 ? axis_ + x.dims() : axis_;
+    const int axis = axis_of(x);
     TF_RETURN_IF_ERROR(expect(axis >= 0 && axis < x.dims(), "axis",
                               "an axis of a tensor of rank " + std::to_string(x.dims()),
                               std::to_string(axis_)));
@@ -66,7 +66,7 @@ class ChannelsOp : public tensorflow::OpKernel {
     *weights = {nullptr, false};
     if (tensor.dims() == 0) return absl::OkStatus();
     tensorflow::TensorShape samples = x.shape();
-    samples.RemoveDim(axis_ < 0 ? axis_ + x.dims() : axis_);
+    samples.RemoveDim(axis_of(x));
     *weights = {tensor.flat<S>().data(), tensor.dims() == x.dims()};
     return expect(tensor.shape() == (weights->per_element ? x.shape() : samples), "mask",
                   "the shape of the samples, " + samples.DebugString(),
@@ -89,6 +89,9 @@ class ChannelsOp : public tensorflow::OpKernel {
   }
 
  private:
+  // Counted from the front; not checked.
+  int axis_of(const tensorflow::Tensor& x) const { return axis_ < 0 ? axis_ + x.dims() : axis_; }
+
   int axis_;
 };
 
