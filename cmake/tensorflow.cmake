@@ -32,11 +32,19 @@ endif()
 
 # Sources with TensorFlow's headers take the wheel's own flags and no instruction set beyond them.
 function(fastreg_add_tensorflow_library target)
-  add_library(${target} MODULE ${ARGN})
+  add_library(${target} MODULE ${ARGN} ${PROJECT_SOURCE_DIR}/cpp/ops/select_isa.cc)
   target_link_libraries(
-    ${target} PRIVATE fastreg_core ${FASTREG_TENSORFLOW_ROOT}/libtensorflow_framework.so.2)
+    ${target} PRIVATE fastreg_ops ${FASTREG_TENSORFLOW_ROOT}/libtensorflow_framework.so.2)
   target_include_directories(${target} SYSTEM PRIVATE ${FASTREG_TENSORFLOW_ROOT}/include)
   target_compile_definitions(${target} PRIVATE _GLIBCXX_USE_CXX11_ABI=1 EIGEN_MAX_ALIGN_BYTES=64)
   # `import tensorflow` has loaded its libraries before ours.
   set_target_properties(${target} PROPERTIES SKIP_BUILD_RPATH ON INSTALL_RPATH "")
+endfunction()
+
+# XLA is in another, larger library, which the ops alone do not need; its headers use these two.
+function(fastreg_use_xla target)
+  target_link_libraries(${target} PRIVATE ${FASTREG_TENSORFLOW_ROOT}/libtensorflow_cc.so.2)
+  target_include_directories(
+    ${target} SYSTEM PRIVATE ${FASTREG_TENSORFLOW_ROOT}/include/external/highwayhash
+                             ${FASTREG_TENSORFLOW_ROOT}/include/external/farmhash_archive/src)
 endfunction()

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// TensorFlow's tensors and threads as the core sees them. Every op checks its inputs through these.
+// TensorFlow's tensors and threads as the bodies of the ops see them, and the kernel around a body.
 #pragma once
 
-#include <cmath>
 #include <string>
 
-#include "fastreg/dtype.h"
-#include "fastreg/parallel.h"
+#include "ops/ops.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/register_types.h"
 
@@ -31,71 +29,100 @@ class PoolExecutor final : public Executor {
   tensorflow::thread::ThreadPool* pool_;
 };
 
-// Our name of a type that TensorFlow calls T; the memory is the same.
-template <typename T>
-struct ElementOf {
-  using type = T;
+// An error of TensorFlow's own on its way through a body.
+struct StatusError : std::exception {
+  explicit StatusError(absl::Status given) : status(std::move(given)) {}
+  absl::Status status;
 };
-template <>
-struct ElementOf<Eigen::half> {
-  using type = Half;
+
+class TensorCall final : public Call {
+ public:
+  explicit TensorCall(tensorflow::OpKernelContext* context) : context_(context), pool_(context) {}
+
+  Dtype dtype() const override {
+    switch (context_->input_dtype(0)) {
+      case tensorflow::DT_DOUBLE:
+        return Dtype::kFloat64;
+      case tensorflow::DT_HALF:
+        return Dtype::kFloat16;
+      case tensorflow::DT_BFLOAT16:
+        return Dtype::kBFloat16;
+      default:
+        return Dtype::kFloat32;
+    }
+  }
+
+  Operand operand(int i) const override {
+    const tensorflow::Tensor& tensor = context_->input(i);
+    const auto sizes = tensor.shape().dim_sizes();
+    return {tensor.data(), Sizes(sizes.begin(), sizes.end())};
+  }
+
+  void* result(int i, const Sizes& sizes, std::initializer_list<int> reusable) override {
+    tensorflow::Tensor* tensor;
+    const tensorflow::TensorShape shape(sizes);
+    const absl::Status status =
+        reusable.size() == 0
+            ? context_->allocate_output(i, shape, &tensor)
+            : context_->forward_input_or_allocate_output(reusable, i, shape, &tensor);
+    if (!status.ok()) throw StatusError(status);
+    return tensor->data();
+  }
+
+  const Executor& executor() const override { return pool_; }
+
+ private:
+  tensorflow::OpKernelContext* context_;
+  PoolExecutor pool_;
 };
-template <>
-struct ElementOf<Eigen::bfloat16> {
-  using type = BFloat16;
+
+template <Body body>
+class BodyOp : public tensorflow::OpKernel {
+ public:
+  explicit BodyOp(tensorflow::OpKernelConstruction* context) : OpKernel(context) {
+    if (context->HasAttr("axis")) {
+      OP_REQUIRES_OK(context, context->GetAttr("axis", &attributes_.axis));
+    }
+    if (context->HasAttr("rng")) {
+      std::string rng;
+      OP_REQUIRES_OK(context, context->GetAttr("rng", &rng));
+      attributes_.rng = rng == "fast" ? Rng::kFast : Rng::kKeras;
+    }
+  }
+
+  void Compute(tensorflow::OpKernelContext* context) override {
+    TensorCall call(context);
+    try {
+      body(call, attributes_);
+    } catch (const InvalidInput& error) {
+      context->CtxFailure(__FILE__, __LINE__, absl::InvalidArgumentError(error.what()));
+    } catch (const StatusError& error) {
+      context->CtxFailure(__FILE__, __LINE__, error.status);
+    } catch (const std::bad_alloc&) {
+      context->CtxFailure(__FILE__, __LINE__, absl::ResourceExhaustedError("Out of memory"));
+    }
+  }
+
+ private:
+  Attributes attributes_;
 };
-template <typename T>
-using Element = typename ElementOf<T>::type;
 
-// T is TensorFlow's name, the result has ours.
-template <typename T>
-const Element<T>* elements(const tensorflow::Tensor& tensor) {
-  return reinterpret_cast<const Element<T>*>(tensor.flat<T>().data());
-}
-template <typename T>
-Element<T>* elements(tensorflow::Tensor* tensor) {
-  return reinterpret_cast<Element<T>*>(tensor->flat<T>().data());
-}
-
-inline absl::Status expect(bool holds, const char* name, const std::string& expected,
-                           const std::string& received) {
-  if (holds) return absl::OkStatus();
-  return absl::InvalidArgumentError("Invalid value received for input `" + std::string(name) +
-                                    "`. Expected " + expected + ". Received: " + received);
-}
-
-inline absl::Status read_scalar(const tensorflow::Tensor& tensor, const char* name, double* value) {
-  TF_RETURN_IF_ERROR(
-      expect(tensor.dims() == 0, name, "a scalar", "shape " + tensor.shape().DebugString()));
-  *value = tensor.scalar<double>()();
-  return absl::OkStatus();
-}
-
-// One value per channel.
-template <typename S>
-absl::Status read_channels(const tensorflow::Tensor& tensor, const char* name, int64_t channels,
-                           const S** values) {
-  *values = tensor.flat<S>().data();
-  return expect(tensor.dims() == 1 && tensor.dim_size(0) == channels, name,
-                "a vector of " + std::to_string(channels) + " channels",
-                "shape " + tensor.shape().DebugString());
-}
-
-// A scalar stands for none, and reads as null.
-template <typename S>
-absl::Status read_optional_channels(const tensorflow::Tensor& tensor, const char* name,
-                                    int64_t channels, const S** values) {
-  if (tensor.dims() > 0) return read_channels(tensor, name, channels, values);
-  *values = nullptr;
-  return absl::OkStatus();
-}
-
-// One op is registered for each of TensorFlow's names of the types of FASTREG_FOR_EACH_DTYPE.
-#define FASTREG_FOR_EACH_TF_DTYPE(REGISTER) \
-  REGISTER(float)                           \
-  REGISTER(double)                          \
-  REGISTER(Eigen::half)                     \
-  REGISTER(Eigen::bfloat16)
 #define FASTREG_TF_DTYPES "{float, double, half, bfloat16}"
+#define FASTREG_REGISTER_KERNEL(name, body) \
+  REGISTER_KERNEL_BUILDER(Name("Fastreg>" name).Device(tensorflow::DEVICE_CPU), BodyOp<body>);
+
+// With statistics of type U, which is T's compute type.
+#define FASTREG_REGISTER_KERNEL_AS(name, body, T, U)                                    \
+  REGISTER_KERNEL_BUILDER(Name("Fastreg>" name)                                         \
+                              .Device(tensorflow::DEVICE_CPU)                           \
+                              .TypeConstraint("T", T)                                   \
+                              .TypeConstraint("U", U),                                  \
+                          BodyOp<body>);
+#define FASTREG_REGISTER_CHANNELS_KERNEL(name, body)                                            \
+  FASTREG_REGISTER_KERNEL_AS(name, body, tensorflow::DT_DOUBLE, tensorflow::DT_DOUBLE)          \
+  FASTREG_REGISTER_KERNEL_AS(                                                                   \
+      name, body, (std::vector<tensorflow::DataType>{tensorflow::DT_FLOAT, tensorflow::DT_HALF, \
+                                                     tensorflow::DT_BFLOAT16}),                 \
+      tensorflow::DT_FLOAT)
 
 }  // namespace fastreg

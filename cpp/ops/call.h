@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// One call of an op as its body sees it, whoever makes it: TensorFlow or a program of XLA. Each
+// door brings its own Call; ops.h lists the bodies.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "fastreg/dtype.h"
+#include "fastreg/parallel.h"
+
+namespace fastreg {
+
+using Sizes = std::vector<int64_t>;
+
+std::string to_string(const Sizes& sizes);
+
+struct Operand {
+  const void* data;
+  Sizes sizes;
+
+  int rank() const { return static_cast<int>(sizes.size()); }
+  int64_t size() const {
+    int64_t n = 1;
+    for (int64_t size : sizes) n *= size;
+    return n;
+  }
+  template <typename T>
+  const T* as() const {
+    return static_cast<const T*>(data);
+  }
+};
+
+class Call {
+ public:
+  virtual ~Call() = default;
+  // Of operand 0. The other floats are of its Compute type, or double.
+  virtual Dtype dtype() const = 0;
+  virtual Operand operand(int i) const = 0;
+  // Memory for result i, which may be that of one of the operands in `reusable`.
+  virtual void* result(int i, const Sizes& sizes, std::initializer_list<int> reusable) = 0;
+  virtual const Executor& executor() const = 0;
+
+  template <typename T>
+  T* result_as(int i, const Sizes& sizes, std::initializer_list<int> reusable = {}) {
+    return static_cast<T*>(result(i, sizes, reusable));
+  }
+};
+
+// What a door reports as its framework's error for invalid arguments.
+class InvalidInput : public std::invalid_argument {
+ public:
+  InvalidInput(const char* name, const std::string& expected, const std::string& received)
+      : std::invalid_argument("Invalid value received for input `" + std::string(name) +
+                              "`. Expected " + expected + ". Received: " + received) {}
+};
+
+// Calls f with a null pointer of the call's element type.
+template <typename F>
+void with_dtype(const Call& call, F&& f) {
+  with_dtype(call.dtype(), [&](auto* type) {
+    f(static_cast<std::remove_const_t<std::remove_pointer_t<decltype(type)>>*>(nullptr));
+  });
+}
+
+double read_scalar(const Operand& operand, const char* name);
+
+// One value per channel.
+void expect_channels(const Operand& operand, const char* name, int64_t channels);
+
+template <typename S>
+const S* read_channels(const Operand& operand, const char* name, int64_t channels) {
+  expect_channels(operand, name, channels);
+  return operand.as<S>();
+}
+
+// A scalar stands for none, and reads as null.
+template <typename S>
+const S* read_optional_channels(const Operand& operand, const char* name, int64_t channels) {
+  return operand.rank() == 0 ? nullptr : read_channels<S>(operand, name, channels);
+}
+
+}  // namespace fastreg

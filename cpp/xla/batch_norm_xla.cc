@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "xla/custom_call.h"
+
+namespace fastreg {
+
+static const RegisterXla<run_batch_norm> batch_norm("Fastreg>BatchNorm");
+static const RegisterXla<run_batch_norm_moments> batch_norm_moments("Fastreg>BatchNormMoments");
+static const RegisterXla<run_batch_norm_inference> batch_norm_inference(
+    "Fastreg>BatchNormInference");
+static const RegisterXla<run_batch_norm_grad> batch_norm_grad("Fastreg>BatchNormGrad");
+static const RegisterXla<run_batch_norm_grad_sums> batch_norm_grad_sums(
+    "Fastreg>BatchNormGradSums");
+
+}  // namespace fastreg
