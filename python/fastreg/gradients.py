@@ -131,12 +131,16 @@ def _or_fill(vector, like, value):
     filled = tf.fill(tf.shape(like), tf.constant(value, like.dtype))
     if vector.shape.rank is not None:
         return vector if vector.shape.rank else filled
-    return tf.cond(tf.rank(vector) > 0, lambda: vector, lambda: filled)
+    return tf.where(tf.rank(vector) > 0, tf.broadcast_to(vector, tf.shape(like)), filled)
+
+
+# Of axes and shapes, what XLA evaluates while it compiles: no tf.cond, and no tensor whose size
+# depends on values.
 
 
 def _sample_axes(x, axis):
-    axes = tf.range(tf.rank(x))
-    return tf.boolean_mask(axes, axes != axis % tf.rank(x))
+    axis = axis % tf.rank(x)
+    return tf.concat([tf.range(axis), tf.range(axis + 1, tf.rank(x))], 0)
 
 
 def _spread(vector, x, axis):
@@ -164,9 +168,8 @@ def _composed_batch_norm(x, gamma, beta, mask, epsilon, axis):
 
 def _weights(mask, x, axis):
     """The mask, of the samples or of all elements, in the shape of `x`."""
-    is_of_samples = tf.rank(mask) < tf.rank(x)
-    mask = tf.cond(is_of_samples, lambda: tf.expand_dims(mask, axis), lambda: mask)
-    return tf.broadcast_to(mask, tf.shape(x))
+    is_one = (tf.rank(mask) < tf.rank(x)) & (tf.range(tf.rank(x)) == axis % tf.rank(x))
+    return tf.broadcast_to(tf.reshape(mask, tf.where(is_one, 1, tf.shape(x))), tf.shape(x))
 
 
 def _composed_batch_norm_grad(grad, x, gamma, grad_mean, grad_variance, mask, epsilon, axis):
