@@ -57,16 +57,16 @@ def batch_norm(functional, dtype, shape, axis):
     yield "inference", functional.batch_norm_inference(x, mean, variance, gamma, beta, axis=axis)
 
 
-def all_results(functional):
+def all_results(functional, lengths=cases.LENGTHS, shapes=cases.BATCH_NORM_CASES):
     """{"dtype / case / quantity": array}."""
     return {
         f"{np.dtype(dtype).name} / {case} / {quantity}": array
         for dtype in cases.NATIVE_DTYPES
         for case, produced in (
-            *((n, penalty_and_dropout(functional, dtype, n)) for n in cases.LENGTHS),
+            *((n, penalty_and_dropout(functional, dtype, n)) for n in lengths),
             *(
                 ((shape, axis), batch_norm(functional, dtype, shape, axis))
-                for shape, axis in cases.BATCH_NORM_CASES
+                for shape, axis in shapes
             ),
         )
         for quantity, array in produced

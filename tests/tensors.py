@@ -13,6 +13,9 @@ ops = fastreg.ops
 MODES = ("eager", "known shapes", "known ranks", "unknown ranks")
 
 by_mode = pytest.mark.parametrize("mode", MODES)
+# The same, compiled by XLA.
+COMPILED = "compiled, "
+COMPILED_MODES = tuple(COMPILED + mode for mode in MODES[1:])
 
 
 def spec(array, mode):
@@ -28,7 +31,9 @@ def on_arrays(function, mode):
     """`function` of tensors as one of arrays; a trace's static shapes are held to the results."""
     if mode == "eager":
         return lambda *arrays: _arrays(function(*map(tf.constant, arrays)))
-    traced = tf.function(function, autograph=False)
+    compiled = mode.startswith(COMPILED)
+    mode = mode.removeprefix(COMPILED)
+    traced = tf.function(function, autograph=False, jit_compile=compiled)
 
     def call(*arrays):
         arrays = [np.asarray(array) for array in arrays]

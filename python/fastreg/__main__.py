@@ -6,6 +6,7 @@ import sys
 import numpy as np
 
 import fastreg
+from fastreg import library
 
 
 def check_numpy():
@@ -21,6 +22,15 @@ def check_tensorflow():
     x = np.linspace(-1.0, 1.0, 1000, dtype=np.float32)
     dropped = fastreg.ops.dropout(tf.constant(x), 0.5, (1, 2)).numpy()
     assert np.array_equal(dropped, fastreg.functional.dropout(x, 0.5, (1, 2)))
+
+
+def check_xla():
+    import tensorflow as tf
+
+    library.load_xla()
+    x = tf.linspace(-1.0, 1.0, 1000)
+    compiled = tf.function(fastreg.ops.dropout, jit_compile=True, autograph=False)
+    assert np.array_equal(compiled(x, 0.5, (1, 2)), fastreg.ops.dropout(x, 0.5, (1, 2)))
 
 
 def check_keras():
@@ -50,7 +60,12 @@ def main():
     for key, value in fastreg.build_info().items():
         print(f"{key:<16}{', '.join(value) if isinstance(value, list) else value}")
     print()
-    checks = {"numpy": check_numpy, "tensorflow": check_tensorflow, "keras": check_keras}
+    checks = {
+        "numpy": check_numpy,
+        "tensorflow": check_tensorflow,
+        "xla": check_xla,
+        "keras": check_keras,
+    }
     # Every door is reported, also after one that failed.
     works = [report(door, check) for door, check in checks.items()]
     return 0 if all(works) else 1

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The library of TensorFlow ops: found, matched with the TensorFlow that runs, and loaded once."""
+"""The libraries of TensorFlow ops and of their lowering to XLA, loaded once.
+
+They are found, and matched with the TensorFlow that runs, before they are opened.
+"""
 
 import ctypes
 import functools
@@ -8,6 +11,7 @@ from pathlib import Path
 from fastreg import _core
 
 FILE = Path(_core.__file__).with_name("libfastreg_tf.so")
+XLA_FILE = FILE.with_name("libfastreg_xla.so")
 
 
 @functools.cache
@@ -34,17 +38,40 @@ def load():
             f"{_series(built_for)}.0, or reinstall fastreg)"
         )
     ops = tf.load_op_library(str(FILE))
-    _share_isa()
+    _share_isa(FILE)
     return ops
+
+
+@functools.cache
+def load_xla():
+    """Lets XLA compile the ops.
+
+    Raises:
+        ImportError: There is no such library, or it does not fit, or the ops' own is not there.
+    """
+    load()
+    import tensorflow as tf
+
+    if not XLA_FILE.exists():
+        raise ImportError(
+            f"fastreg's library for XLA is missing. Expected {XLA_FILE.name} beside {FILE.name}: "
+            f"reinstall fastreg"
+        )
+    try:
+        tf.load_library(str(XLA_FILE))
+    except tf.errors.OpError as error:
+        raise ImportError(f"fastreg's library for XLA does not load: {error.message}") from None
+    _share_isa(XLA_FILE)
 
 
 def _series(version):
     return ".".join(version.split(".")[:2])
 
 
-def _share_isa():
-    select = ctypes.CDLL(str(FILE)).fastreg_select_isa
+def _share_isa(file):
+    """Each library has a copy of the core, which is to run on what the numpy door runs on."""
+    select = ctypes.CDLL(str(file)).fastreg_select_isa
     select.argtypes, select.restype = [ctypes.c_char_p], ctypes.c_char_p
     wanted = _core.active_isa().encode()
     if select(wanted) != wanted:
-        raise ImportError(f"{FILE.name} does not offer the instruction set {wanted.decode()}")
+        raise ImportError(f"{file.name} does not offer the instruction set {wanted.decode()}")

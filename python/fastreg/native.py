@@ -29,11 +29,41 @@ def ops():
     return None
 
 
+@functools.cache
+def supports_jit():
+    """Whether XLA can compile what a layer computes; if not, one warning says why."""
+    if ops() is None:
+        return True  # what stock Keras computes
+    from fastreg import library
+
+    try:
+        library.load_xla()
+    except ImportError as error:
+        warnings.warn(f"XLA cannot compile fastreg's layers. {error}", stacklevel=3)
+        return False
+    return True
+
+
 def takes(x):
     """Whether an op takes `x`: a dense tensor, variable or array of floats, and none symbolic."""
-    if ops() is None:
+    if ops() is None or (not supports_jit() and _is_for_xla()):
         return False
     import tensorflow as tf
 
     dense = (tf.Tensor, tf.Variable, keras.Variable, np.ndarray)
     return isinstance(x, dense) and keras.backend.standardize_dtype(x.dtype) in FLOAT_DTYPES
+
+
+def _is_for_xla():
+    """Whether XLA will compile the graph that is being traced. TensorFlow has no public question."""
+    import tensorflow as tf
+
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        context = graph._get_control_flow_context()
+        while context is not None:
+            if context.IsXLAContext():
+                return True
+            context = context.outer_context
+        graph = getattr(graph, "outer_graph", None)
+    return False

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Penalties, dropout and batch normalization of TensorFlow tensors, differentiable.
 
-The same names and meaning as in `fastreg.functional`, eagerly and in `tf.function`. Tensors are of
-float32, float64, float16 or bfloat16; half types are computed in float32 and rounded once. Bad
+The same names and meaning as in `fastreg.functional`, eagerly, in `tf.function` and, on CPUs, with
+`jit_compile=True`; the bits are the same everywhere. Tensors are of float32, float64, float16 or bfloat16; half types are computed in float32 and rounded once. Bad
 input raises `ValueError` (`TypeError` for a wrong kind) while tracing where it can be known, else
 `tf.errors.InvalidArgumentError`.
 """
+
+import contextlib
 
 import tensorflow as tf
 
@@ -15,6 +17,8 @@ __all__ = ["batch_norm", "batch_norm_inference", "dropout", "l1_l2_penalty"]
 
 _ops = library.load()
 gradients.register(_ops)
+with contextlib.suppress(ImportError):  # all but jit_compile=True works without
+    library.load_xla()
 
 DTYPES = (tf.float32, tf.float64, tf.float16, tf.bfloat16)
 
@@ -210,7 +214,8 @@ def _noise_shape(value, x):
             "Invalid dtype received for argument `noise_shape`. Expected an integer tensor. "
             f"Received: {value.dtype.name}"
         )
-    if tf.is_tensor(value) and (static := tf.get_static_value(value)) is None:
+    static = tf.get_static_value(value) if tf.is_tensor(value) else None
+    if tf.is_tensor(value) and static is None:
         given = tf.cast(value, tf.int64)
     else:
         sizes = checks.noise_sizes(value if not tf.is_tensor(value) else static.tolist())

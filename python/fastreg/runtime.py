@@ -5,7 +5,7 @@ import operator
 import os
 import platform
 
-from fastreg import _core
+from fastreg import _core, library
 
 available_isas = _core.available_isas
 active_isa = _core.active_isa
@@ -44,6 +44,7 @@ def build_info():
         "python": platform.python_version(),
         "machine": platform.machine(),
         **_core.build_info(),
+        "xla": library.XLA_FILE.exists(),
     }
 
 

@@ -67,4 +67,4 @@ def test_an_isa_that_the_library_lacks(monkeypatch):
     info = types.SimpleNamespace(active_isa=lambda: "none such")
     monkeypatch.setattr(library, "_core", info)
     with pytest.raises(ImportError, match="instruction set none such"):
-        library._share_isa()
+        library._share_isa(library.FILE)

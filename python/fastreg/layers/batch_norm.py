@@ -20,7 +20,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.supports_jit = False
+        self.supports_jit = native.supports_jit()
 
     def call(self, inputs, training=None, mask=None):
         uses_batch = bool(training and self.trainable)

@@ -29,7 +29,7 @@ class Dropout(keras.layers.Dropout):
     def __init__(self, rate, noise_shape=None, seed=None, *, rng="keras", **kwargs):
         super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
         self.rng = checks.rng(rng)
-        self.supports_jit = False
+        self.supports_jit = native.supports_jit()
         if self.rate > 0 and keras.backend.backend() == "tensorflow":
             # TensorFlow's checkpoints hold the attributes that are its own variables.
             self.seed_state = self.seed_generator.state.value
