@@ -55,7 +55,7 @@ def takes(x):
 
 
 def _is_for_xla():
-    """Whether XLA will compile the graph that is being traced. TensorFlow has no public question."""
+    """Whether XLA will compile what is being traced; only TensorFlow's graph itself tells."""
     import tensorflow as tf
 
     graph = tf.compat.v1.get_default_graph()

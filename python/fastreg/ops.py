@@ -2,9 +2,9 @@
 """Penalties, dropout and batch normalization of TensorFlow tensors, differentiable.
 
 The same names and meaning as in `fastreg.functional`, eagerly, in `tf.function` and, on CPUs, with
-`jit_compile=True`; the bits are the same everywhere. Tensors are of float32, float64, float16 or bfloat16; half types are computed in float32 and rounded once. Bad
-input raises `ValueError` (`TypeError` for a wrong kind) while tracing where it can be known, else
-`tf.errors.InvalidArgumentError`.
+`jit_compile=True`: the bits are the same. Tensors are of float32, float64, float16 or bfloat16;
+half types are computed in float32 and rounded once. Bad input raises `ValueError` (`TypeError` for
+a wrong kind) while tracing where it can be known, else `tf.errors.InvalidArgumentError`.
 """
 
 import contextlib

@@ -2,7 +2,6 @@
 """Every op over the table of cases: the bits of the numpy door, however it is run."""
 
 import cases
-import numpy as np
 import pytest
 import results
 from fastreg import functional
@@ -22,22 +21,13 @@ save(**results.all_results(functional_of_ops("eager")))
 
 @pytest.fixture(scope="module")
 def expected():
-    return in_own_dtype(results.all_results(functional))
-
-
-def in_own_dtype(named):
-    """The numpy door returns penalties as Python's floats, the ops in the tensor's dtype."""
-    with np.errstate(over="ignore"):
-        return {
-            key: array.astype(np.dtype(key.split(" / ")[0])) if "penalty" in key else array
-            for key, array in named.items()
-        }
+    return results.in_own_dtype(results.all_results(functional))
 
 
 @by_mode
 def test_the_table(expected, mode):
     actual = results.all_results(functional_of_ops(mode))
-    results.assert_all_same_bits(in_own_dtype(actual), expected)
+    results.assert_all_same_bits(results.in_own_dtype(actual), expected)
 
 
 @pytest.mark.parametrize("threads", cases.THREADS)
@@ -45,7 +35,7 @@ def test_threads_of_the_pool_and_isa(expected, threads, arrays_from):
     isa = cases.SAME_BITS_ISAS[cases.THREADS.index(threads) % len(cases.SAME_BITS_ISAS)]
     snippet = CHILD.format(threads=threads)
     actual = arrays_from(snippet, isa=isa, warnings="default")
-    results.assert_all_same_bits(in_own_dtype(actual), expected)
+    results.assert_all_same_bits(results.in_own_dtype(actual), expected)
 
 
 def test_the_ops_follow_the_numpy_doors_isa(expected, arrays_from):
@@ -53,7 +43,7 @@ def test_the_ops_follow_the_numpy_doors_isa(expected, arrays_from):
     snippet = "import os\ndel os.environ['FASTREG_ISA']" + CHILD.format(threads=2)
     ops, numpy_door, usual = (
         # An op rounds factors to the tensor's type first, which double loops show.
-        {key: array for key, array in in_own_dtype(named).items() if "gradient" not in key}
+        {key: array for key, array in results.in_own_dtype(named).items() if "gradient" not in key}
         for named in (
             arrays_from(snippet, isa="reference", warnings="default"),
             arrays_from(results.OF_THE_NUMPY_DOOR, isa="reference"),
