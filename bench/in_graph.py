@@ -52,19 +52,31 @@ def policy(dtype):
     return "float32" if dtype == np.float32 else "mixed_bfloat16"
 
 
+def dropout_layer(module, dtype, **options):
+    def make():
+        made = module.layers.Dropout(RATE, seed=1, dtype=policy(dtype), **options)
+        return lambda x: made(x, training=True)
+
+    return make
+
+
+def total_penalty(module, factors):
+    """The penalties of a list of weights, added in float32."""
+    l1, l2 = factors
+
+    def make():
+        one = module.regularizers.L1L2(l1, l2) if l1 else module.regularizers.L2(l2)
+        return lambda ws: tf.add_n([tf.cast(one(w), tf.float32) for w in ws])
+
+    return make
+
+
 def dropout(rng, shape, dtype, peers_wanted):
     x, g = normal(shape, dtype), normal(shape, dtype, 1)
     links, judge = links_for(x), drops_at(RATE, x)
 
     def other_stream(ours, theirs):
         return judge(ours[1:2], theirs[1:2])
-
-    def layer(module, **options):
-        def make():
-            made = module.layers.Dropout(RATE, seed=1, dtype=policy(dtype), **options)
-            return lambda x: made(x, training=True)
-
-        return make
 
     def stateless():
         # From a variable: the mask of a constant seed is a constant, which TensorFlow folds.
@@ -83,9 +95,9 @@ def dropout(rng, shape, dtype, peers_wanted):
     same = None if rng == "keras" and dtype == np.float32 else other_stream
     options = {"agrees": other_stream}
     make = {
-        "Keras graph": lambda: in_tf(layer(keras), x, g, links, agrees=same),
+        "Keras graph": lambda: in_tf(dropout_layer(keras, dtype), x, g, links, agrees=same),
         # A program of one dropout is slower by far than one of two: XLA gets the better of them.
-        "Keras XLA": lambda: in_tf(layer(keras), x, g, 2, xla=2, **options),
+        "Keras XLA": lambda: in_tf(dropout_layer(keras, dtype), x, g, 2, xla=2, **options),
         "stateless_dropout": lambda: in_tf(stateless, x, g, links, **options),
         "PyTorch": lambda: in_torch(
             lambda x: torch.nn.functional.dropout(x, RATE), x, g, (), links, **options
@@ -93,7 +105,7 @@ def dropout(rng, shape, dtype, peers_wanted):
         "JAX": lambda: in_jax(jax_dropout, x, g, state=[jax.random.key(1)], **options),
     }
     peers = {name: make[name]() for name in peers_wanted}
-    ours = in_tf(layer(fastreg, rng=rng), x, g, links)
+    ours = in_tf(dropout_layer(fastreg, dtype, rng=rng), x, g, links)
     return case(f"Dropout {rng}", "×".join(map(str, shape)), x, ours, peers)
 
 
@@ -102,13 +114,6 @@ def penalties(factors, count, shape, dtype, peers_wanted):
     weights = [normal(shape, dtype, seed) for seed in range(count)]
     l1, l2 = factors
     links = links_for(weights[0]) if count == 1 else 2
-
-    def regularizer(module):
-        def make():
-            one = module.regularizers.L1L2(l1, l2) if l1 else module.regularizers.L2(l2)
-            return lambda ws: tf.add_n([tf.cast(one(w), tf.float32) for w in ws])
-
-        return make
 
     def l2_loss():
         return lambda ws: tf.add_n([tf.cast(2 * l2 * tf.nn.l2_loss(w), tf.float32) for w in ws])
@@ -132,8 +137,8 @@ def penalties(factors, count, shape, dtype, peers_wanted):
     arrays = [to_jax(w) for w in weights]
     tf_chain = partial(in_tf, x=weights, g=NO_GRADIENT, links=links, link=penalty_link)
     make = {
-        "Keras graph": lambda: tf_chain(regularizer(keras)),
-        "Keras XLA": lambda: tf_chain(regularizer(keras), xla=1),
+        "Keras graph": lambda: tf_chain(total_penalty(keras, factors)),
+        "Keras XLA": lambda: tf_chain(total_penalty(keras, factors), xla=1),
         "tf.nn.l2_loss": lambda: tf_chain(l2_loss),
         "PyTorch": lambda: Contender(by_torch, answers(by_torch)),
         "JAX": lambda: Contender(lambda: by_jax(arrays), answers(lambda: by_jax(arrays))),
@@ -142,7 +147,7 @@ def penalties(factors, count, shape, dtype, peers_wanted):
     name = "L1L2 value and gradient" if l1 else "L2 value and gradient"
     size = ("" if count == 1 else f"{count} × ") + "×".join(map(str, shape))
     elements = count * weights[0].size
-    return case(name, size, weights[0], tf_chain(regularizer(fastreg)), peers, elements)
+    return case(name, size, weights[0], tf_chain(total_penalty(fastreg, factors)), peers, elements)
 
 
 def normalization(shape, dtype, peers_wanted):

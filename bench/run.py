@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 # A load average over the last minute above it spoils the results.
 BUSY = 0.7
-MODULES = ("streams", "batch_norm", "batch_norm_graph", "in_graph", "whole_steps")
+MODULES = ("streams", "batch_norm", "batch_norm_graph", "in_graph", "xla", "whole_steps")
 
 
 def options():

@@ -71,7 +71,7 @@ SOURCES = {
 }
 
 
-def step_of(network, source):
+def step_of(network, source, jit_compile=None):
     """A function that takes one training step on the same batch and returns the loss."""
     keras.utils.set_random_seed(1)
     model = keras.Sequential(list(network(source)))
@@ -82,7 +82,7 @@ def step_of(network, source):
     x = tf.constant(random.standard_normal((BATCH, *model.input_shape[1:]), np.float32))
     y = tf.constant(random.integers(0, 10, BATCH))
     model.optimizer.build(model.trainable_variables)
-    compiled = tf.function(model.train_step)
+    compiled = tf.function(model.train_step, jit_compile=jit_compile)
     return lambda: compiled((x, y))["loss"]
 
 
