@@ -121,6 +121,7 @@ def cases(quick):
     yield "XLA L1L2", partial(penalties, (L1, L2), 1, weight, dtype)
     yield "XLA L2", partial(penalties, (0.0, L2), 1, weight, dtype)
     yield "XLA L1L2, small", partial(penalties, (L1, L2), 1, SMALL, dtype)
-    yield "XLA L1L2, many weights", partial(penalties, (L1, L2), 20 if quick else MANY, (64, 64), dtype)
+    many = 20 if quick else MANY
+    yield "XLA L1L2, many weights", partial(penalties, (L1, L2), many, (64, 64), dtype)
     for name in list(whole_steps.NETWORKS)[: 1 if quick else 2]:
         yield f"XLA {name}", partial(training_step, name)

@@ -21,8 +21,7 @@ bool is_per_element(const Operand& mask, const Operand& x, int axis);
 
 // A scalar stands for none.
 template <typename S>
-BatchNormWeights<S> read_mask(const Operand& mask, const Operand& x,
-                              const Attributes& attributes) {
+BatchNormWeights<S> read_mask(const Operand& mask, const Operand& x, const Attributes& attributes) {
   if (mask.rank() == 0) return {nullptr, false};
   return {mask.as<S>(), is_per_element(mask, x, axis_of(x, attributes))};
 }

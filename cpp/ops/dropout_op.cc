@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastreg/dropout.h"
-
 #include "ops/ops.h"
 
 namespace fastreg {

@@ -61,10 +61,9 @@ class TensorCall final : public Call {
   void* result(int i, const Sizes& sizes, std::initializer_list<int> reusable) override {
     tensorflow::Tensor* tensor;
     const tensorflow::TensorShape shape(sizes);
-    const absl::Status status =
-        reusable.size() == 0
-            ? context_->allocate_output(i, shape, &tensor)
-            : context_->forward_input_or_allocate_output(reusable, i, shape, &tensor);
+    const absl::Status status = reusable.size() == 0 ? context_->allocate_output(i, shape, &tensor)
+                                                     : context_->forward_input_or_allocate_output(
+                                                           reusable, i, shape, &tensor);
     if (!status.ok()) throw StatusError(status);
     return tensor->data();
   }
@@ -112,17 +111,18 @@ class BodyOp : public tensorflow::OpKernel {
   REGISTER_KERNEL_BUILDER(Name("Fastreg>" name).Device(tensorflow::DEVICE_CPU), BodyOp<body>);
 
 // With statistics of type U, which is T's compute type.
-#define FASTREG_REGISTER_KERNEL_AS(name, body, T, U)                                    \
-  REGISTER_KERNEL_BUILDER(Name("Fastreg>" name)                                         \
-                              .Device(tensorflow::DEVICE_CPU)                           \
-                              .TypeConstraint("T", T)                                   \
-                              .TypeConstraint("U", U),                                  \
+#define FASTREG_REGISTER_KERNEL_AS(name, body, T, U)          \
+  REGISTER_KERNEL_BUILDER(Name("Fastreg>" name)               \
+                              .Device(tensorflow::DEVICE_CPU) \
+                              .TypeConstraint("T", T)         \
+                              .TypeConstraint("U", U),        \
                           BodyOp<body>);
-#define FASTREG_REGISTER_CHANNELS_KERNEL(name, body)                                            \
-  FASTREG_REGISTER_KERNEL_AS(name, body, tensorflow::DT_DOUBLE, tensorflow::DT_DOUBLE)          \
-  FASTREG_REGISTER_KERNEL_AS(                                                                   \
-      name, body, (std::vector<tensorflow::DataType>{tensorflow::DT_FLOAT, tensorflow::DT_HALF, \
-                                                     tensorflow::DT_BFLOAT16}),                 \
+#define FASTREG_REGISTER_CHANNELS_KERNEL(name, body)                                   \
+  FASTREG_REGISTER_KERNEL_AS(name, body, tensorflow::DT_DOUBLE, tensorflow::DT_DOUBLE) \
+  FASTREG_REGISTER_KERNEL_AS(                                                          \
+      name, body,                                                                      \
+      (std::vector<tensorflow::DataType>{tensorflow::DT_FLOAT, tensorflow::DT_HALF,    \
+                                         tensorflow::DT_BFLOAT16}),                    \
       tensorflow::DT_FLOAT)
 
 }  // namespace fastreg

@@ -76,8 +76,7 @@ class CustomCallOp : public tensorflow::XlaOpKernel {
         context->builder(), type_string(), operands,
         is_tuple ? xla::ShapeUtil::MakeTupleShape(results) : results[0], shapes, config_,
         /*has_side_effect=*/false, /*output_operand_aliasing=*/{}, /*literal=*/nullptr,
-        xla::CustomCallSchedule::SCHEDULE_NONE,
-        xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
+        xla::CustomCallSchedule::SCHEDULE_NONE, xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
     for (int i = 0; i < context->num_outputs(); ++i) {
       context->SetOutput(i, is_tuple ? xla::GetTupleElement(call, i) : call);
     }

@@ -74,9 +74,10 @@ def test_fit(make):
 
 def test_what_is_chosen_automatically():
     """Nothing changes for those who do not ask."""
-    assert trained(with_layers, "auto")[0].jit_compile == keras.Sequential(
-        [keras.Input((12,)), Dense(1)]
-    ).jit_compile
+    assert (
+        trained(with_layers, "auto")[0].jit_compile
+        == keras.Sequential([keras.Input((12,)), Dense(1)]).jit_compile
+    )
 
 
 def test_the_step_calls_the_kernels():

@@ -40,12 +40,11 @@ def test_the_table(expected, mode):
 def test_noise_shapes(noise_shape, rng):
     x = cases.awkward((7, 3, 5), np.float32)
 
-    def run(x, rate, seed):
-        return ops.dropout(x, rate, seed, noise_shape=noise_shape, rng=rng)
-
+    options = {"noise_shape": noise_shape, "rng": rng}
+    run = compiled(lambda x, rate, seed: ops.dropout(x, rate, seed, **options))
     for rate, seed in ((0.0, 1), (0.3, 2), (0.3, 3), (1.0, 2)):  # operands, so compiled once
-        actual = compiled(run)(x, tf.constant(rate), tf.constant([seed, 4]))
-        wanted = functional.dropout(x, np.float32(rate), (seed, 4), noise_shape=noise_shape, rng=rng)
+        actual = run(x, tf.constant(rate), tf.constant([seed, 4]))
+        wanted = functional.dropout(x, np.float32(rate), (seed, 4), **options)
         assert_same_bits(actual, wanted)
 
 

@@ -55,4 +55,3 @@ def test_many_calls_at_once(threads, arrays_from):
     assert_same_bits(arrays["y"], y)
     assert_same_bits(arrays["mean"], mean)
     assert_same_bits(arrays["penalty"], np.float32(functional.l1_l2_penalty(x, 0.1, 0.2)))
-

@@ -72,7 +72,7 @@ def test_a_file_that_does_not_load(monkeypatch, tmp_path):
     file = tmp_path / "libfastreg_xla.so"
     file.write_bytes(b"no library")
     monkeypatch.setattr(library, "XLA_FILE", file)
-    with pytest.raises(ImportError, match="library for XLA does not load: .*libfastreg_xla"):
+    with pytest.raises(ImportError, match=r"library for XLA does not load: .*libfastreg_xla"):
         library.load_xla.__wrapped__()
 
 
