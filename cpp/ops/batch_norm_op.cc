@@ -11,13 +11,14 @@ MovingStatistics<S> read_moving(Call& call, int64_t channels) {
   MovingStatistics<S> moving = {};
   moving.mean = read_optional_channels<S>(mean, "moving_mean", channels);
   moving.variance = read_optional_channels<S>(variance, "moving_variance", channels);
-  if ((moving.mean == nullptr) != (moving.variance == nullptr)) {
+  if ((mean.rank() == 0) != (variance.rank() == 0)) {
     throw InvalidInput("moving_variance", "both moving statistics or none", "one");
   }
   moving.momentum = read_scalar(call.operand(7), "momentum");
   moving.new_mean = call.result_as<S>(3, mean.sizes);
   moving.new_variance = call.result_as<S>(4, variance.sizes);
-  if (moving.mean == nullptr) *moving.new_mean = *moving.new_variance = S(0);
+  // Not by the pointers: those of no channels are null too, and have no place for a value.
+  if (mean.rank() == 0) *moving.new_mean = *moving.new_variance = S(0);
   return moving;
 }
 

@@ -258,6 +258,8 @@ def _no_scalar(tensor, name):
         return tensor
     problem = f"Invalid shape received for argument `{name}`. Expected no scalar. Received: one"
     with tf.control_dependencies([tf.debugging.assert_positive(tf.rank(tensor), problem)]):
+        first_size = tf.shape(tensor)[0]  # XLA drops assertions, and this it cannot compile
+    with tf.control_dependencies([first_size]):
         return tf.identity(tensor)
 
 

@@ -49,9 +49,9 @@ def test_noise_shapes(noise_shape, rng):
 
 
 @pytest.mark.parametrize("with_moving", [False, True])
-@pytest.mark.parametrize("samples", [0, 9])
-def test_moving_statistics(samples, with_moving):
-    x, gamma, beta = cases.batch((9, 4), -1, np.float32)
+@pytest.mark.parametrize(("samples", "channels"), [(9, 4), (0, 4), (9, 0), (0, 0)])
+def test_moving_statistics(samples, channels, with_moving):
+    x, gamma, beta = (part[..., :channels] for part in cases.batch((9, 4), -1, np.float32))
     moving = (gamma, beta) if with_moving else (None, None)
 
     def run(x):
@@ -133,6 +133,20 @@ def test_bad_values():
         else:
             with pytest.raises(tf.errors.InvalidArgumentError, match="`rate`"):
                 run(tf.constant(rate))
+
+
+def test_a_scalar_of_unknown_rank_is_no_vector():
+    unknown = [tf.TensorSpec(None), tf.TensorSpec(None)]
+    run = tf.function(
+        lambda x, gamma: ops.batch_norm(x, gamma)[0],
+        autograph=False,
+        jit_compile=True,
+        input_signature=unknown,
+    )
+    x = tf.constant(X, tf.float32)
+    assert_same_bits(run(x, tf.ones(3)), ops.batch_norm(x)[0])
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        run(x, tf.constant(2.0))
 
 
 def test_a_size_that_depends_on_values():
