@@ -20,12 +20,14 @@ x = tf.constant(np.linspace(-1, 1, 400 * 1001, dtype=np.float32).reshape(400, 10
 
 @tf.function(jit_compile=True, autograph=False)
 def step(x, seed):
+    # So many calls that are independent of each other: XLA runs them on threads of its pool.
+    others = [ops.dropout(x, 0.5, [i, 1]) for i in range(12)]
     y = ops.dropout(x, 0.5, seed)
-    return y, *ops.batch_norm(x)[:2], ops.l1_l2_penalty(x, 0.1, 0.2)
+    return y, *ops.batch_norm(x)[:2], ops.l1_l2_penalty(x, 0.1, 0.2), *others
 
 @tf.function(autograph=False)
 def at_once(x):
-    return [step(x, [i, 0]) for i in range(8)]
+    return [step(x, tf.constant([i, 0])) for i in range(8)]
 
 results = [[] for _ in range(8)]
 def call(i):
