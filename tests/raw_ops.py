@@ -10,6 +10,7 @@ from tensors import on_arrays, tf
 
 RAW = library.load()
 X, VECTOR = np.ones((5, 3), np.float32), np.ones(3, np.float32)
+DOUBLES = np.ones(3)
 SCALAR = np.float64(0.5)
 VALID = {
     "fastreg_l1l2_penalty": {"w": X, "l1": SCALAR, "l2": SCALAR},
@@ -41,6 +42,21 @@ VALID = {
         "epsilon": SCALAR,
     },
     "fastreg_batch_norm_grad_sums": {"grad": X, "x": X, "mean": VECTOR},
+    "fastreg_batch_norm_share": {"x": X, "mask": np.ones(5, np.float32)},
+    "fastreg_batch_norm_merged": {
+        "x": X,
+        **dict.fromkeys(("mean", "variance"), DOUBLES),
+        **dict.fromkeys(("gamma", "beta"), VECTOR),
+        "epsilon": SCALAR,
+    },
+    "fastreg_batch_norm_grad_share": {"grad": X, "x": X, "mean": DOUBLES},
+    "fastreg_batch_norm_merged_grad": {
+        **dict.fromkeys(("grad", "x"), X),
+        **dict.fromkeys(("weight", "mean", "variance", "sum_grad", "sum_grad_centered"), DOUBLES),
+        "gamma": VECTOR,
+        "mask": np.ones(5, np.float32),
+        "epsilon": SCALAR,
+    },
 }
 # Where a scalar stands for none.
 OPTIONAL = {
@@ -48,6 +64,9 @@ OPTIONAL = {
     "fastreg_batch_norm_moments": {"mask"},
     "fastreg_batch_norm_grad": {"gamma", "mask", "grad_mean", "grad_variance"},
     "fastreg_batch_norm_inference": {"mean", "gamma", "beta"},
+    "fastreg_batch_norm_share": {"mask"},
+    "fastreg_batch_norm_merged": {"gamma", "beta"},
+    "fastreg_batch_norm_merged_grad": {"gamma", "mask"},
 }
 SHAPES = ((), (0,), (1,), (2,), (3,), (4,), (5,), (1, 3), (3, 1), (0, 3), (3, 0), (5, 3), (1,) * 9)
 

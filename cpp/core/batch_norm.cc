@@ -60,6 +60,17 @@ ChannelArray<double> shift_of(const BatchNormGrid& grid, const BatchNormShape& s
   return shift;
 }
 
+template <typename T>
+void sum_moments(const BatchNormGrid& grid, const T* x, const BatchNormWeights<Compute<T>>& weights,
+                 const ChannelArray<double>& shift, PartialSums<3>& sums,
+                 const Executor& executor) {
+  parallel_for(grid.tasks(), executor, [&](int64_t task) {
+    const int64_t part = grid.part(task);
+    kernels().of(x).batch_norm.moments(grid.block(task), x, weights, shift.data(),
+                                       {sums.of(part, 0), sums.of(part, 1), sums.of(part, 2)});
+  });
+}
+
 template <typename S>
 double value_or(const S* values, int64_t channel, double otherwise) {
   return values == nullptr ? otherwise : static_cast<double>(values[channel]);
@@ -86,11 +97,7 @@ void batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
   const BatchNormGrid grid(shape, args.weights.values != nullptr);
   const ChannelArray<double> shift = shift_of(grid, shape, args.x, args.weights);
   PartialSums<3> sums(grid);
-  parallel_for(grid.tasks(), executor, [&](int64_t task) {
-    const int64_t part = grid.part(task);
-    kernels().of(args.x).batch_norm.moments(grid.block(task), args.x, args.weights, shift.data(),
-                                            {sums.of(part, 0), sums.of(part, 1), sums.of(part, 2)});
-  });
+  sum_moments(grid, args.x, args.weights, shift, sums, executor);
 
   const SampleWeight all_samples = sample_weight(shape, args.weights, executor);
   Normalization<T> normalization(grid);
@@ -117,6 +124,43 @@ void batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
 }
 
 template <typename T>
+void batch_norm_share(const BatchNormShape& shape, const T* x,
+                      const BatchNormWeights<Compute<T>>& weights, const BatchNormShare& share,
+                      const Executor& executor) {
+  const StrictFloat guard;
+  const BatchNormGrid grid(shape, weights.values != nullptr);
+  const ChannelArray<double> shift = shift_of(grid, shape, x, weights);
+  PartialSums<3> sums(grid);
+  sum_moments(grid, x, weights, shift, sums, executor);
+  const double all_samples = sample_weight(shape, weights, executor).weight;
+  for_each_channel(grid, executor, [&](int64_t channel) {
+    const double weight = weights.per_element ? sums.total(2, channel) : all_samples;
+    const double sum = sums.total(0, channel);
+    const double about_mean = sums.total(1, channel) - sum * (sum / weight);
+    share.weight[channel] = weight;
+    share.mean[channel] = weight > 0.0 ? shift.data()[channel] + sum / weight : 0.0;
+    share.squares[channel] = weight > 0.0 && !(about_mean < 0.0) ? about_mean : 0.0;
+  });
+}
+
+template <typename T>
+void batch_norm_merged(const BatchNormShape& shape, const BatchNormMerged<T>& args,
+                       const Executor& executor) {
+  using S = Compute<T>;
+  const StrictFloat guard;
+  const BatchNormGrid grid(shape, false);
+  Normalization<T> normalization(grid);
+  for_each_channel(grid, executor, [&](int64_t channel) {
+    const S mean = static_cast<S>(args.mean[channel]);
+    const double scale =
+        value_or(args.gamma, channel, 1.0) / std::sqrt(args.variance[channel] + args.epsilon);
+    normalization.set(channel, mean, args.mean[channel] - mean, scale,
+                      value_or(args.beta, channel, 0.0));
+  });
+  normalization.run(args.x, args.y, executor);
+}
+
+template <typename T>
 void batch_norm_inference(const BatchNormShape& shape, const BatchNormInference<T>& args,
                           const Executor& executor) {
   const StrictFloat guard;
@@ -133,6 +177,11 @@ void batch_norm_inference(const BatchNormShape& shape, const BatchNormInference<
 
 #define FASTREG_INSTANTIATE(T)                                                                     \
   template void batch_norm<T>(const BatchNormShape&, const BatchNormForward<T>&, const Executor&); \
+  template void batch_norm_share<T>(const BatchNormShape&, const T*,                               \
+                                    const BatchNormWeights<Compute<T>>&, const BatchNormShare&,    \
+                                    const Executor&);                                              \
+  template void batch_norm_merged<T>(const BatchNormShape&, const BatchNormMerged<T>&,             \
+                                     const Executor&);                                             \
   template void batch_norm_inference<T>(const BatchNormShape&, const BatchNormInference<T>&,       \
                                         const Executor&);
 FASTREG_FOR_EACH_DTYPE(FASTREG_INSTANTIATE)

@@ -90,12 +90,66 @@ void batch_norm_gradient_sums(const BatchNormShape& shape, const T* grad, const 
   });
 }
 
+template <typename T>
+void batch_norm_gradient_share(const BatchNormShape& shape, const T* grad, const T* x,
+                               const double* mean, double* sum_grad, double* sum_grad_centered,
+                               const Executor& executor) {
+  using S = Compute<T>;
+  const StrictFloat guard;
+  const BatchNormGrid grid(shape, false);
+  const std::vector<S> rounded(mean, mean + shape.channels);
+  PartialSums<kSums> sums(grid);
+  sum_gradients<T>(grid, grad, x, {}, rounded.data(), sums, executor);
+  for_each_channel(grid, executor, [&](int64_t channel) {
+    sum_grad[channel] = sums.total(kGrad, channel);
+    sum_grad_centered[channel] = sums.total(kGradCentered, channel) -
+                                 (mean[channel] - rounded[channel]) * sum_grad[channel];
+  });
+}
+
+template <typename T>
+void batch_norm_merged_gradient(const BatchNormShape& shape, const BatchNormMergedGradient<T>& args,
+                                const Executor& executor) {
+  using S = Compute<T>;
+  const StrictFloat guard;
+  const BatchNormGrid grid(shape, args.weights.values != nullptr);
+  ChannelArray<S> scale(grid), grad_mean(grid), mean(grid), mean_rest(grid), slope(grid),
+      offset(grid);
+  for_each_channel(grid, executor, [&](int64_t channel) {
+    const double excess = args.weights.values ? SampleWeight::kMaskEpsilon : 0.0;
+    const double count = args.weight[channel] + excess;
+    const double inv_std = 1.0 / std::sqrt(args.variance[channel] + args.epsilon);
+    const double gamma = args.gamma ? args.gamma[channel] : 1.0;
+    const double by_variance =
+        -0.5 * gamma * inv_std * inv_std * inv_std * args.sum_grad_centered[channel];
+    // The weighted sum of x - mean is mean * excess, as the mean is divided by the count.
+    const double by_mean = -2.0 * by_variance * args.mean[channel] * excess / count;
+    scale.set(channel, gamma * inv_std);
+    grad_mean.set(channel, args.sum_grad[channel] / count);
+    mean.set(channel, args.mean[channel]);
+    mean_rest.set(channel, args.mean[channel] - static_cast<S>(args.mean[channel]));
+    slope.set(channel, -2.0 * by_variance / count);
+    offset.set(channel, by_mean / count);
+  });
+  parallel_for(grid.tasks(), executor, [&](int64_t task) {
+    kernels().of(args.x).batch_norm.gradient(grid.block(task), args.grad, args.x, args.weights,
+                                             {scale.data(), grad_mean.data(), mean.data(),
+                                              mean_rest.data(), slope.data(), offset.data()},
+                                             args.grad_x);
+  });
+}
+
 #define FASTREG_INSTANTIATE(T)                                                             \
   template void batch_norm_gradient<T>(const BatchNormShape&, const BatchNormGradient<T>&, \
                                        const Executor&);                                   \
   template void batch_norm_gradient_sums<T>(const BatchNormShape&, const T*, const T*,     \
                                             const Compute<T>*, Compute<T>*, Compute<T>*,   \
-                                            const Executor&);
+                                            const Executor&);                              \
+  template void batch_norm_gradient_share<T>(const BatchNormShape&, const T*, const T*,    \
+                                             const double*, double*, double*,              \
+                                             const Executor&);                             \
+  template void batch_norm_merged_gradient<T>(                                             \
+      const BatchNormShape&, const BatchNormMergedGradient<T>&, const Executor&);
 FASTREG_FOR_EACH_DTYPE(FASTREG_INSTANTIATE)
 #undef FASTREG_INSTANTIATE
 

@@ -25,5 +25,9 @@ void run_batch_norm_moments(Call& call, const Attributes& attributes);
 void run_batch_norm_inference(Call& call, const Attributes& attributes);
 void run_batch_norm_grad(Call& call, const Attributes& attributes);
 void run_batch_norm_grad_sums(Call& call, const Attributes& attributes);
+void run_batch_norm_share(Call& call, const Attributes& attributes);
+void run_batch_norm_merged(Call& call, const Attributes& attributes);
+void run_batch_norm_grad_share(Call& call, const Attributes& attributes);
+void run_batch_norm_merged_grad(Call& call, const Attributes& attributes);
 
 }  // namespace fastreg

@@ -9,6 +9,8 @@ import numpy as np
 
 # By name: bfloat16 is an extension of numpy's types, by the package ml_dtypes.
 DTYPES = ("float32", "float64", "float16", "bfloat16")
+# What the kernels add to the sum of a mask, as Keras does unless it is configured otherwise.
+MASK_EPSILON = 1e-7
 
 
 def statistics_dtype(dtype):

@@ -5,6 +5,8 @@ import functools
 
 import tensorflow as tf
 
+from fastreg import checks
+
 
 @functools.cache
 def register(ops):
@@ -62,28 +64,19 @@ def register(ops):
             epsilon=epsilon,
             axis=op.get_attr("axis"),
         )
-        by_gamma, by_beta = _unless_none(gamma, by_gamma), _unless_none(beta, by_beta)
+        by_gamma, by_beta = unless_none(gamma, by_gamma), unless_none(beta, by_beta)
         return by_x, by_gamma, by_beta, None, None, None, None, None
 
     tf.no_gradient("Fastreg>BatchNormMoments")
+    tf.no_gradient("Fastreg>BatchNormShare")
 
     @tf.RegisterGradient("Fastreg>BatchNormGrad")
     def batch_norm_grad(op, *grads):
         grad, x, _, _, gamma, mask, grad_mean, grad_variance, epsilon = op.inputs
-        sources = [tf.identity(source) for source in (grad, x, gamma, grad_mean, grad_variance)]
-        with tf.GradientTape() as tape:
-            tape.watch(sources)
-            wide = map(_wide, sources)
-            outputs = _composed_batch_norm_grad(*wide, mask, epsilon, op.get_attr("axis"))
-        by_grad, by_x, by_gamma, by_grad_mean, by_grad_variance = tape.gradient(
-            outputs,
-            sources,
-            output_gradients=list(map(_wide, grads)),
-            unconnected_gradients="zero",
+        sources = grad, x, gamma, grad_mean, grad_variance
+        by_grad, by_x, by_gamma, by_grad_mean, by_grad_variance = batch_norm_second_gradient(
+            grads, sources, mask, epsilon, op.get_attr("axis")
         )
-        by_gamma = _unless_none(gamma, by_gamma)
-        by_grad_mean = _unless_none(grad_mean, by_grad_mean)
-        by_grad_variance = _unless_none(grad_variance, by_grad_variance)
         # The statistics are functions of x here, so that by_x holds what flows through them.
         return by_grad, by_x, None, None, by_gamma, None, by_grad_mean, by_grad_variance, None
 
@@ -100,9 +93,9 @@ def register(ops):
         inv_std = tf.math.rsqrt(variance + tf.cast(epsilon, variance.dtype))
         scale = inv_std * _or_fill(gamma, variance, 1)
         by_variance = -0.5 * scale * tf.square(inv_std) * sum_grad_centered
-        by_mean = _unless_none(mean, -scale * sum_grad)
-        by_gamma = _unless_none(gamma, inv_std * sum_grad_centered)
-        return by_x, by_mean, by_variance, by_gamma, _unless_none(beta, sum_grad), None
+        by_mean = unless_none(mean, -scale * sum_grad)
+        by_gamma = unless_none(gamma, inv_std * sum_grad_centered)
+        return by_x, by_mean, by_variance, by_gamma, unless_none(beta, sum_grad), None
 
     @tf.RegisterGradient("Fastreg>BatchNormGradSums")
     def batch_norm_grad_sums(op, by_sum, by_sum_centered):
@@ -121,7 +114,7 @@ def _wide(tensor):
     return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
 
 
-def _unless_none(vector, gradient):
+def unless_none(vector, gradient):
     """The gradient by `vector`, unless that is a scalar and so stands for none."""
     return None if vector.shape.rank == 0 else gradient
 
@@ -149,18 +142,21 @@ def _spread(vector, x, axis):
     return tf.reshape(vector, shape)
 
 
-def _composed_batch_norm(x, gamma, beta, mask, epsilon, axis):
-    """(y, mean, variance) out of TensorFlow's own ops, in two passes."""
-    axes = _sample_axes(x, axis)
+def _composed_batch_norm(x, gamma, beta, mask, epsilon, axis, total):
+    """(y, mean, variance) out of TensorFlow's own ops, in two passes; `total` merges sums."""
+
+    def sums(values):
+        return total(tf.reduce_sum(values, _sample_axes(x, axis)))
+
     ones = tf.ones_like(x)
     weights = ones
-    count = tf.reduce_sum(ones, axes)
+    count = sums(ones)
     if mask.shape.rank != 0:
         weights = _weights(mask, x, axis)
-        count = tf.reduce_sum(weights, axes) + tf.constant(1e-7, x.dtype)
-    mean = tf.reduce_sum(weights * x, axes) / count
+        count = sums(weights) + tf.constant(checks.MASK_EPSILON, x.dtype)
+    mean = sums(weights * x) / count
     centered = x - _spread(mean, x, axis)
-    variance = tf.reduce_sum(weights * tf.square(centered), axes) / count
+    variance = sums(weights * tf.square(centered)) / count
     scale = tf.math.rsqrt(variance + tf.cast(epsilon, x.dtype)) * gamma
     y = centered * _spread(scale, x, axis) + _spread(beta, x, axis)
     return y, mean, variance
@@ -172,13 +168,40 @@ def _weights(mask, x, axis):
     return tf.broadcast_to(tf.reshape(mask, tf.where(is_one, 1, tf.shape(x))), tf.shape(x))
 
 
-def _composed_batch_norm_grad(grad, x, gamma, grad_mean, grad_variance, mask, epsilon, axis):
+def batch_norm_second_gradient(grads, sources, mask, epsilon, axis, total=tf.identity):
+    """Gradients of what Fastreg>BatchNormGrad computes from `sources`, to every further order.
+
+    Args:
+        grads: Gradients by its three outputs.
+        sources: Its inputs grad, x, gamma, grad_mean and grad_variance; scalars stand for none.
+        mask: As of the op.
+        epsilon: Likewise.
+        axis: Likewise.
+        total: Adds up the sums over the samples of all replicas, where there are several.
+
+    Returns:
+        One gradient for each source, None for those that are none.
+    """
+    sources = [tf.identity(source) for source in sources]
+    with tf.GradientTape() as tape:
+        tape.watch(sources)
+        outputs = _composed_batch_norm_grad(*map(_wide, sources), mask, epsilon, axis, total)
+    by_sources = tape.gradient(
+        outputs,
+        sources,
+        output_gradients=list(map(_wide, grads)),
+        unconnected_gradients="zero",
+    )
+    return list(map(unless_none, sources, by_sources))
+
+
+def _composed_batch_norm_grad(grad, x, gamma, grad_mean, grad_variance, mask, epsilon, axis, total):
     """What the op Fastreg>BatchNormGrad computes, out of TensorFlow's own ops."""
     channels = tf.zeros([tf.shape(x)[axis]], x.dtype)
     scale, offset = _or_fill(gamma, channels, 1), tf.identity(channels)
     sources = [x, scale, offset]
     with tf.GradientTape() as tape:
         tape.watch(sources)
-        outputs = _composed_batch_norm(x, scale, offset, mask, epsilon, axis)
+        outputs = _composed_batch_norm(x, scale, offset, mask, epsilon, axis, total)
     grads = [grad, _or_fill(grad_mean, channels, 0), _or_fill(grad_variance, channels, 0)]
     return tape.gradient(outputs, sources, output_gradients=grads)

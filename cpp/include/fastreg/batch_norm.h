@@ -10,6 +10,9 @@
 // whatever the mean. The mean used for normalising is carried as an unevaluated sum of two
 // Compute<T>, the one returned is its first part.
 //
+// Replicas that share their statistics merge what batch_norm_share tells of each (Chan, Golub and
+// LeVeque, 1979), all in double, and go on from the merged statistics.
+//
 // weights, one per sample or per element, weigh the statistics only: sums are divided by
 // sum(weights) + 1e-7, as Keras does for masks, and where a weight is 0, x may be NaN. gamma null:
 // 1, beta null: 0. y may be x itself, grad_x may be grad or x itself. No samples: the statistics
@@ -38,6 +41,12 @@ struct MovingStatistics {
   S* new_variance;
 };
 
+// A channel's samples: their weight, mean (0 where nothing has weight), and the sum of weighted
+// squares about it.
+struct BatchNormShare {
+  double *weight, *mean, *squares;
+};
+
 template <typename T>
 struct BatchNormForward {
   const T* x;
@@ -52,6 +61,25 @@ struct BatchNormForward {
 template <typename T>
 void batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
                 const Executor& executor);
+
+template <typename T>
+void batch_norm_share(const BatchNormShape& shape, const T* x,
+                      const BatchNormWeights<Compute<T>>& weights, const BatchNormShare& share,
+                      const Executor& executor);
+
+template <typename T>
+struct BatchNormMerged {
+  const T* x;
+  const double *mean, *variance;
+  const Compute<T>*gamma, *beta;
+  double epsilon;
+  T* y;
+};
+
+// y by merged statistics.
+template <typename T>
+void batch_norm_merged(const BatchNormShape& shape, const BatchNormMerged<T>& args,
+                       const Executor& executor);
 
 template <typename T>
 struct BatchNormInference {
@@ -87,5 +115,26 @@ template <typename T>
 void batch_norm_gradient_sums(const BatchNormShape& shape, const T* grad, const T* x,
                               const Compute<T>* mean, Compute<T>* sum_grad,
                               Compute<T>* sum_grad_centered, const Executor& executor);
+
+// The same sums in double, about a mean in double: for replicas to add up.
+template <typename T>
+void batch_norm_gradient_share(const BatchNormShape& shape, const T* grad, const T* x,
+                               const double* mean, double* sum_grad, double* sum_grad_centered,
+                               const Executor& executor);
+
+// weight, mean, variance, sum_grad and sum_grad_centered are of all replicas together.
+template <typename T>
+struct BatchNormMergedGradient {
+  const T *grad, *x;
+  BatchNormWeights<Compute<T>> weights;
+  const double *weight, *mean, *variance, *sum_grad, *sum_grad_centered;
+  const Compute<T>* gamma;
+  double epsilon;
+  T* grad_x;
+};
+
+template <typename T>
+void batch_norm_merged_gradient(const BatchNormShape& shape, const BatchNormMergedGradient<T>& args,
+                                const Executor& executor);
 
 }  // namespace fastreg

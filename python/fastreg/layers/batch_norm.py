@@ -3,10 +3,7 @@ import math
 
 import keras
 
-from fastreg import native
-
-# What the kernels add to the sum of a mask, as Keras does unless it is configured otherwise.
-MASK_EPSILON = 1e-7
+from fastreg import checks, native
 
 
 @keras.saving.register_keras_serializable(package="fastreg")
@@ -14,8 +11,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization`: the same arguments, weights and semantics, faster.
 
     More accurate where the mean is much larger than the deviation. A batch without samples (or with
-    all of them masked) leaves the moving statistics as they were. `synchronized=True` is computed
-    by stock Keras in training.
+    all of them masked) leaves the moving statistics as they were. `synchronized=True` takes masked
+    statistics over all replicas too, where stock Keras keeps to each replica's own.
     """
 
     def __init__(self, *args, **kwargs):
@@ -24,7 +21,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         uses_batch = bool(training and self.trainable)
-        if not (native.takes(inputs) and self._takes(mask, len(inputs.shape), uses_batch)):
+        if not (native.takes(inputs) and self._takes(mask, len(inputs.shape))):
             return super().call(inputs, training=training, mask=mask)
         dtype = keras.backend.result_type(inputs.dtype, "float32")
         gamma, beta, mean, variance = (
@@ -39,7 +36,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         elif self.renorm:
             outputs = self._renormalize(inputs, gamma, beta, mask, dtype)
         else:
-            outputs, _, _, mean, variance = native.ops().batch_norm_and_moving_statistics(
+            outputs, _, _, mean, variance = self._batch_ops().batch_norm_and_moving_statistics(
                 inputs,
                 gamma,
                 beta,
@@ -54,13 +51,22 @@ class BatchNormalization(keras.layers.BatchNormalization):
             self.moving_variance.assign(variance)
         return keras.ops.cast(outputs, self.compute_dtype)
 
-    def _takes(self, mask, rank, uses_batch):
+    def _takes(self, mask, rank):
         """Whether the kernels compute what this layer wants."""
         if mask is not None and len(mask.shape) != rank - 1:
             return False  # Keras raises
-        if mask is not None and keras.config.epsilon() != MASK_EPSILON:
+        if mask is not None and keras.config.epsilon() != checks.MASK_EPSILON:
             return False
-        return 0 < self.epsilon < math.inf and not (uses_batch and self.synchronized)
+        return 0 < self.epsilon < math.inf
+
+    def _batch_ops(self):
+        """The ops that take the statistics of a batch, of this replica's or of all replicas'."""
+        if self.synchronized:
+            from fastreg import synchronized
+
+            if synchronized.has_replicas():
+                return synchronized
+        return native.ops()
 
     def _sample_mask(self, inputs, mask):
         """Of samples where Keras's mask, which lacks the last axis, is that; else of elements."""
@@ -72,11 +78,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def _renormalize(self, inputs, gamma, beta, mask, dtype):
         """Batch renormalization: its correction, a constant to the gradient, scales gamma."""
-        mean, variance = native.ops().batch_norm_moments(inputs, axis=self.axis, mask=mask)
+        ops = self._batch_ops()
+        mean, variance = ops.batch_norm_moments(inputs, axis=self.axis, mask=mask)
         r, d, mean, variance = self._renorm_correction_and_moments(mean, variance)
         gamma, beta = self._compose_transforms(r, d, gamma, beta, dtype)
         self._update_renorm_statistics(mean, variance)
-        outputs, _, _ = native.ops().batch_norm(
+        outputs, _, _ = ops.batch_norm(
             inputs, gamma, beta, axis=self.axis, epsilon=self.epsilon, mask=mask
         )
         return outputs
