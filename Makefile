@@ -27,6 +27,10 @@ BENCH_READY := $(BENCH_VENV)/.ready
 BENCH_BUILT := $(BENCH_VENV)/.built
 BENCH_ARGS ?=
 
+# Environments in which fastreg, built here, must leave the computation to stock Keras.
+FALLBACKS := build/fallbacks
+FALLBACK_READY := $(FALLBACKS)/tensorflow-2.20/.ready $(FALLBACKS)/jax-and-torch/.ready
+
 # Folders too: theirs is the time that changes when a file goes.
 SOURCES := CMakeLists.txt pyproject.toml python/fastreg/__init__.py \
   $(shell find cmake cpp -name __pycache__ -prune -o -print 2>/dev/null)
@@ -39,7 +43,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 comma := ,
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help build test demo bench bench-quick lint format clean
+.PHONY: help build test test-fallbacks demo bench bench-quick lint format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 13
@@ -52,6 +56,13 @@ test: build ## C++ tests, then Python tests
 	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
 	$(call say,Python tests)
 	@$(PY) -m pytest $(PYTEST_ARGS)
+
+test-fallbacks: build $(FALLBACK_READY) ## train beside stock Keras with TensorFlow 2.20, JAX and PyTorch (downloads them)
+	$(call say,Building a wheel$(comma) and installing it beside other backends)
+	@FASTREG_WITH_TF=ON $(PIP) wheel --quiet --no-build-isolation --no-deps --wheel-dir $(FALLBACKS) . -C build-dir=$(FALLBACKS)/build
+	@for ready in $(FALLBACK_READY); do $${ready%.ready}bin/python -m pip --disable-pip-version-check install --quiet --no-deps \
+	  --force-reinstall $(FALLBACKS)/fastreg-*.whl; done
+	@FASTREG_FALLBACKS=$(FALLBACKS) $(PY) -m pytest tests/keras_door/test_fallbacks.py $(PYTEST_ARGS)
 
 demo: build ## train a small network with and without fastreg
 	@$(PY) examples/digits.py
@@ -113,6 +124,14 @@ $(BENCH_BUILT): $(BENCH_READY) $(SOURCES) $(shell find python/fastreg -name '*.p
 	@PATH="$(CURDIR)/$(BENCH_VENV)/bin:$$PATH" FASTREG_WITH_TF=ON $(BENCH_PIP) install --quiet --no-build-isolation --no-deps --force-reinstall . \
 	  -C build-dir=build/bench -C cmake.define.FASTREG_BUILD_BENCH=ON
 	@mv $(BENCH_VENV)/.started $@
+
+$(FALLBACKS)/tensorflow-2.20/.ready: REQUIRED := 'tensorflow-cpu~=2.20.0' keras
+$(FALLBACKS)/jax-and-torch/.ready: REQUIRED := keras 'jax~=0.10.0' 'torch==2.13.0'
+$(FALLBACK_READY):
+	$(call say,Making $(@D))
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check install --quiet $(REQUIRED)
+	@touch $@
 
 $(LINT_READY): pyproject.toml $(READY)
 	@$(PY) cmake/requirements.py lint > $(REQUIREMENTS)

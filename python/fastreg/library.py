@@ -19,7 +19,7 @@ def load():
     """The module of the ops' Python wrappers.
 
     Raises:
-        ImportError: There is no such library, or not for this TensorFlow.
+        ImportError: There is no such library, or not for this TensorFlow, or it does not load.
     """
     built_for = _core.build_info()["tensorflow"]
     if built_for is None or not FILE.exists():
@@ -37,8 +37,14 @@ def load():
             f"{_series(built_for)}. Received: {tf.__version__} (install tensorflow-cpu~="
             f"{_series(built_for)}.0, or reinstall fastreg)"
         )
-    ops = tf.load_op_library(str(FILE))
-    _share_isa(FILE)
+    try:
+        ops = tf.load_op_library(str(FILE))
+        _share_isa(FILE)
+    except (tf.errors.OpError, OSError) as error:
+        raise ImportError(
+            f"fastreg's TensorFlow ops do not load. Expected a library for TensorFlow "
+            f"{tf.__version__} (reinstall fastreg in this environment). Received: {error}"
+        ) from error
     return ops
 
 

@@ -11,22 +11,37 @@ FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
 @functools.cache
-def ops():
-    """`fastreg.ops`, or None, after one warning that says why."""
+def obstacle():
+    """Why stock Keras computes, in a sentence that says what to do; None if fastreg does."""
     if keras.backend.backend() != "tensorflow":
-        reason = (
+        return (
             f"fastreg's ops need the TensorFlow backend of Keras. Received: "
             f"{keras.backend.backend()} (set KERAS_BACKEND=tensorflow)"
         )
-    else:
-        try:
-            from fastreg import ops
+    import tensorflow as tf
 
-            return ops
-        except ImportError as error:
-            reason = str(error)
-    warnings.warn(f"Stock Keras computes in place of fastreg. {reason}", stacklevel=3)
+    # Models run on it by default, and between it and the kernels all would be copied.
+    if gpus := tf.config.get_visible_devices("GPU"):
+        return (
+            f"fastreg's kernels are for CPUs, and TensorFlow sees {len(gpus)} GPU(s) "
+            "(to compute on the CPU, set CUDA_VISIBLE_DEVICES=-1)"
+        )
+    try:
+        from fastreg import ops  # noqa: F401 - loads the library
+    except ImportError as error:
+        return str(error)
     return None
+
+
+@functools.cache
+def ops():
+    """`fastreg.ops`, or None, after one warning that says why."""
+    if (reason := obstacle()) is not None:
+        warnings.warn(f"Stock Keras computes in place of fastreg. {reason}", stacklevel=3)
+        return None
+    from fastreg import ops
+
+    return ops
 
 
 @functools.cache

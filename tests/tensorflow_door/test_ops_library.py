@@ -63,6 +63,22 @@ def test_a_missing_file(load, monkeypatch, tmp_path):
         load()
 
 
+@pytest.mark.parametrize("what", ["no library at all", "a symbol that TensorFlow lacks"])
+def test_a_library_that_does_not_load(what, monkeypatch, tmp_path):
+    """An ImportError like the others, which the Keras door answers with stock Keras."""
+    whole = library.FILE.read_bytes()
+    broken = {
+        "no library at all": b"not an ELF file",
+        "a symbol that TensorFlow lacks": whole.replace(b"OpKernelContext", b"OpKernelCombats"),
+    }
+    path = tmp_path / "libfastreg_broken.so"
+    path.write_bytes(broken[what])
+    monkeypatch.setattr(library, "FILE", path)
+    sentence = rf"do not load\. Expected a library for TensorFlow {tf.__version__} \(reinstall fast"
+    with pytest.raises(ImportError, match=rf"{sentence}.*Received: .*libfastreg_broken\.so"):
+        library.load.__wrapped__()
+
+
 def test_an_isa_that_the_library_lacks(monkeypatch):
     info = types.SimpleNamespace(active_isa=lambda: "none such")
     monkeypatch.setattr(library, "_core", info)
