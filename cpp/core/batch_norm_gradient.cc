@@ -102,8 +102,8 @@ void batch_norm_gradient_share(const BatchNormShape& shape, const T* grad, const
   sum_gradients<T>(grid, grad, x, {}, rounded.data(), sums, executor);
   for_each_channel(grid, executor, [&](int64_t channel) {
     sum_grad[channel] = sums.total(kGrad, channel);
-    sum_grad_centered[channel] = sums.total(kGradCentered, channel) -
-                                 (mean[channel] - rounded[channel]) * sum_grad[channel];
+    sum_grad_centered[channel] =
+        sums.total(kGradCentered, channel) - (mean[channel] - rounded[channel]) * sum_grad[channel];
   });
 }
 
@@ -139,17 +139,16 @@ void batch_norm_merged_gradient(const BatchNormShape& shape, const BatchNormMerg
   });
 }
 
-#define FASTREG_INSTANTIATE(T)                                                             \
-  template void batch_norm_gradient<T>(const BatchNormShape&, const BatchNormGradient<T>&, \
-                                       const Executor&);                                   \
-  template void batch_norm_gradient_sums<T>(const BatchNormShape&, const T*, const T*,     \
-                                            const Compute<T>*, Compute<T>*, Compute<T>*,   \
-                                            const Executor&);                              \
-  template void batch_norm_gradient_share<T>(const BatchNormShape&, const T*, const T*,    \
-                                             const double*, double*, double*,              \
-                                             const Executor&);                             \
-  template void batch_norm_merged_gradient<T>(                                             \
-      const BatchNormShape&, const BatchNormMergedGradient<T>&, const Executor&);
+#define FASTREG_INSTANTIATE(T)                                                                  \
+  template void batch_norm_gradient<T>(const BatchNormShape&, const BatchNormGradient<T>&,      \
+                                       const Executor&);                                        \
+  template void batch_norm_gradient_sums<T>(const BatchNormShape&, const T*, const T*,          \
+                                            const Compute<T>*, Compute<T>*, Compute<T>*,        \
+                                            const Executor&);                                   \
+  template void batch_norm_gradient_share<T>(const BatchNormShape&, const T*, const T*,         \
+                                             const double*, double*, double*, const Executor&); \
+  template void batch_norm_merged_gradient<T>(const BatchNormShape&,                            \
+                                              const BatchNormMergedGradient<T>&, const Executor&);
 FASTREG_FOR_EACH_DTYPE(FASTREG_INSTANTIATE)
 #undef FASTREG_INSTANTIATE
 
