@@ -3,7 +3,7 @@ import math
 
 import keras
 
-from fastreg import checks, native
+from fastreg import checks, graphs, native
 
 
 @keras.saving.register_keras_serializable(package="fastreg")
@@ -22,6 +22,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         uses_batch = bool(training and self.trainable)
         if not (native.takes(inputs) and self._takes(mask, len(inputs.shape))):
+            return super().call(inputs, training=training, mask=mask)
+        if not training and graphs.may_leave():
             return super().call(inputs, training=training, mask=mask)
         dtype = keras.backend.result_type(inputs.dtype, "float32")
         gamma, beta, mean, variance = (
