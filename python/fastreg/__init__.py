@@ -2,12 +2,14 @@
 """Regularization kernels for Keras models on CPUs.
 
 `fastreg.functional` works on numpy arrays and needs nothing else. `fastreg.ops` (TensorFlow
-tensors), `fastreg.layers` and `fastreg.regularizers` (Keras) import TensorFlow on first use.
+tensors), `fastreg.layers`, `fastreg.regularizers` and `fastreg.accelerate` (Keras) import
+TensorFlow on first use.
 """
 
 import importlib
 
 from fastreg import functional
+from fastreg.registration import register_with_keras
 from fastreg.runtime import (
     active_isa,
     available_isas,
@@ -18,9 +20,19 @@ from fastreg.runtime import (
 
 __version__ = "0.1.0"
 
-_LOADED_ON_FIRST_USE = ("layers", "ops", "regularizers")
+# By name, the module that has it or, without a name of its own there, is it.
+_LOADED_ON_FIRST_USE = {
+    "accelerate": "acceleration",
+    "acceleration_report": "report",
+    "layers": None,
+    "ops": None,
+    "regularizers": None,
+    "restore": "acceleration",
+}
 
 __all__ = [
+    "accelerate",
+    "acceleration_report",
     "active_isa",
     "available_isas",
     "build_info",
@@ -29,15 +41,21 @@ __all__ = [
     "layers",
     "ops",
     "regularizers",
+    "restore",
     "set_num_threads",
 ]
 
 
 def __getattr__(name):
     if name in _LOADED_ON_FIRST_USE:
-        return importlib.import_module(f"fastreg.{name}")
+        module = _LOADED_ON_FIRST_USE[name]
+        loaded = importlib.import_module(f"fastreg.{module or name}")
+        return getattr(loaded, name) if module else loaded
     raise AttributeError(f"module 'fastreg' has no attribute {name!r}")
 
 
 def __dir__():
     return sorted({*globals(), *_LOADED_ON_FIRST_USE})
+
+
+register_with_keras()

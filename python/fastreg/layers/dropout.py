@@ -10,29 +10,8 @@ from fastreg import checks, native
 SEED_STATE = "seed_generator_state.json"
 
 
-@keras.saving.register_keras_serializable(package="fastreg")
-class Dropout(keras.layers.Dropout):
-    """`keras.layers.Dropout`: the same seed drops the same elements, faster.
-
-    The mask is that of stock Keras in float32, in every dtype: stock Keras draws another one in
-    half precision. `.keras` files and `tf.train.Checkpoint` hold the state of the seed too, so that
-    a run that goes on draws the masks it would have drawn; stock Keras begins again.
-
-    Args:
-        rate: Float between 0 and 1: the fraction of the inputs to drop.
-        noise_shape: As in `keras.layers.Dropout`.
-        seed: As in `keras.layers.Dropout`.
-        rng: "keras", or "fast" for a cheaper stream of random numbers.
-        **kwargs: As in `keras.layers.Layer`.
-    """
-
-    def __init__(self, rate, noise_shape=None, seed=None, *, rng="keras", **kwargs):
-        super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
-        self.rng = checks.rng(rng)
-        self.supports_jit = native.supports_jit()
-        if self.rate > 0 and keras.backend.backend() == "tensorflow":
-            # TensorFlow's checkpoints hold the attributes that are its own variables.
-            self.seed_state = self.seed_generator.state.value
+class Native:
+    """What a stock layer and an attribute `rng` need to drop natively where that can be."""
 
     def call(self, inputs, training=False):
         if not (training and self._is_native(inputs)):
@@ -57,6 +36,31 @@ class Dropout(keras.layers.Dropout):
         sizes = [shape[i] if size is None else size for i, size in enumerate(sizes)]
         pairs = zip(reversed(sizes), reversed(shape.as_list()), strict=False)
         return all(size == 1 or n is None or size in (n, None) for size, n in pairs)
+
+
+@keras.saving.register_keras_serializable(package="fastreg")
+class Dropout(Native, keras.layers.Dropout):
+    """`keras.layers.Dropout`: the same seed drops the same elements, faster.
+
+    The mask is that of stock Keras in float32, in every dtype: stock Keras draws another one in
+    half precision. `.keras` files and `tf.train.Checkpoint` hold the state of the seed too, so that
+    a run that goes on draws the masks it would have drawn; stock Keras begins again.
+
+    Args:
+        rate: Float between 0 and 1: the fraction of the inputs to drop.
+        noise_shape: As in `keras.layers.Dropout`.
+        seed: As in `keras.layers.Dropout`.
+        rng: "keras", or "fast" for a cheaper stream of random numbers.
+        **kwargs: As in `keras.layers.Layer`.
+    """
+
+    def __init__(self, rate, noise_shape=None, seed=None, *, rng="keras", **kwargs):
+        super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
+        self.rng = checks.rng(rng)
+        self.supports_jit = native.supports_jit()
+        if self.rate > 0 and keras.backend.backend() == "tensorflow":
+            # TensorFlow's checkpoints hold the attributes that are its own variables.
+            self.seed_state = self.seed_generator.state.value
 
     def get_config(self):
         return {**super().get_config(), "rng": self.rng}
