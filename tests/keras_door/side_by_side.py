@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stock Keras and fastreg side by side: the doors, the tolerances, and what "the same" means."""
 
-from collections import Counter
 from typing import Any, NamedTuple
 
 import fastreg.layers
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from compare import assert_close
+from graph_ops import ops_of
 
 
 class Door(NamedTuple):
@@ -94,8 +94,4 @@ def train_step_ops(model, x, y):
     step = tf.function(model.train_step).get_concrete_function(
         (tf.TensorSpec(np.shape(x), x.dtype), tf.TensorSpec(np.shape(y), y.dtype))
     )
-    graph = step.graph.as_graph_def()
-    ops = Counter(node.op for node in graph.node)
-    for function in graph.library.function:
-        ops.update(node.op for node in function.node_def)
-    return ops
+    return ops_of(step.graph.as_graph_def())

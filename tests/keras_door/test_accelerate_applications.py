@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks of `keras.applications`, stock and accelerated: outputs and two training steps.
+
+Deep networks amplify rounding: after two steps in float32, stock Keras itself is 1 to 50 % off what
+it computes in float64. So the two are compared tightly in float64, and in float32 by how far each
+is from stock's float64: accelerated may not be farther than stock is, times 2 for chance.
+"""
+
+import functools
+
+import fastreg
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+# What was seen, times ten, as a part of the norm of all updates: their sums have 1e4 terms, and the
+# last blocks normalize 8 samples of a single pixel, which magnifies differences.
+TOLERANCE = 1e-10
+SWAPPED = {"MobileNetV2": 52, "ResNet50": 53, "EfficientNetB0": 49 + 10, "DenseNet121": 121}
+RNG = np.random.default_rng(0)
+X, Y = RNG.uniform(0, 1, (8, 32, 32, 3)), np.arange(8)
+
+
+def built(name, dtype):
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(1)
+    keras.config.set_dtype_policy(dtype)
+    network = getattr(keras.applications, name)
+    model = network(weights=None, input_shape=(32, 32, 3), classes=10, classifier_activation=None)
+    for layer in model.layers:
+        if isinstance(layer, layers.Dropout):
+            # Keras draws another mask in float64; in float32 both draw the same one.
+            layer.dtype_policy = "float32"
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    # Eagerly: tracing takes ten times as long as these steps.
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss, run_eagerly=True)
+    return model
+
+
+def results(model, x, weights):
+    """Arrays in float64: outputs and updates, of a model that begins from `weights`."""
+    model.set_weights(weights)
+    for variable in (*model.variables, *model.optimizer.variables[2:]):
+        if "seed" in variable.path:
+            variable.assign([3, 0])
+        elif "momentum" in variable.path:
+            variable.assign(keras.ops.zeros_like(variable))
+    outputs = {"before": model.predict_on_batch(x)}
+    for _ in range(2):
+        model.train_on_batch(x, Y)
+    updates = {True: [], False: []}
+    for variable, before in zip(model.weights, weights, strict=True):
+        updates[variable.trainable].append((variable.numpy().astype("float64") - before).ravel())
+    outputs |= {"after": model.predict_on_batch(x)}
+    outputs |= {"weights": np.concatenate(updates[True])}
+    outputs |= {"statistics": np.concatenate(updates[False])}
+    return {name: np.asarray(array, "float64") for name, array in outputs.items()}
+
+
+@functools.cache
+def both(name, dtype):
+    """The results of stock Keras and, of the same model, accelerated."""
+    model = built(name, dtype)
+    # The initializers draw other numbers in float64; float32's are float64's, too.
+    weights = [w.astype("float32") for w in built(name, "float32").get_weights()]
+    x = (X * (255 if name == "EfficientNetB0" else 1)).astype(dtype)
+    stock = results(model, x, weights)
+    fastreg.accelerate(model)
+    assert len(fastreg.acceleration_report(model).swapped) == SWAPPED[name]
+    accelerated = results(model, x, weights)
+    fastreg.restore(model)
+    assert fastreg.acceleration_report(model).swapped == []
+    return stock, accelerated
+
+
+def distances(actual, expected):
+    return {
+        name: np.linalg.norm(actual[name] - expected[name]) / np.linalg.norm(expected[name])
+        for name in expected
+    }
+
+
+@pytest.mark.parametrize("name", SWAPPED)
+def test_two_steps_in_float64(name):
+    stock, accelerated = both(name, "float64")
+    assert all(np.linalg.norm(array) > 0 for array in stock.values())
+    found = distances(accelerated, stock)
+    assert max(found.values()) < TOLERANCE, found
+    assert found["weights"] > 0  # other kernels did run
+
+
+@pytest.mark.parametrize("name", ["MobileNetV2", "EfficientNetB0"])
+def test_two_steps_in_float32(name):
+    exact, _ = both(name, "float64")
+    stock, accelerated = (distances(each, exact) for each in both(name, "float32"))
+    for quantity in ("before", "weights", "statistics"):
+        assert accelerated[quantity] < 2 * stock[quantity], (quantity, accelerated, stock)
