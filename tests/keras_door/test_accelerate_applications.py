@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks of `keras.applications`, stock and accelerated: outputs and two training steps.
 
-Deep networks amplify rounding: after two steps in float32, stock Keras itself is 1 to 50 % off what
-it computes in float64. So the two are compared tightly in float64, and in float32 by how far each
-is from stock's float64: accelerated may not be farther than stock is, times 2 for chance.
+Deep networks amplify rounding: after two steps in float32, stock Keras itself is up to 20 % off
+what it computes in float64. So the two are compared tightly in float64; and in float32 by how far
+each is from stock's float64: accelerated may not be farther than stock is, times 2 for chance.
 """
 
 import functools
@@ -58,12 +58,11 @@ def results(model, x, weights):
     return {name: np.asarray(array, "float64") for name, array in outputs.items()}
 
 
-@functools.cache
-def both(name, dtype):
-    """The results of stock Keras and, of the same model, accelerated."""
+def both(name, dtype, weights=None):
+    """The weights that are begun from; the results of stock Keras and, accelerated, of fastreg."""
     model = built(name, dtype)
-    # The initializers draw other numbers in float64; float32's are float64's, too.
-    weights = [w.astype("float32") for w in built(name, "float32").get_weights()]
+    # The initializers draw other numbers in float64. Those of float32 are in float64 too.
+    weights = weights or [weight.astype("float32") for weight in model.get_weights()]
     x = (X * (255 if name == "EfficientNetB0" else 1)).astype(dtype)
     stock = results(model, x, weights)
     fastreg.accelerate(model)
@@ -71,7 +70,12 @@ def both(name, dtype):
     accelerated = results(model, x, weights)
     fastreg.restore(model)
     assert fastreg.acceleration_report(model).swapped == []
-    return stock, accelerated
+    return weights, stock, accelerated
+
+
+@functools.cache
+def in_float64(name):
+    return both(name, "float64")
 
 
 def distances(actual, expected):
@@ -83,16 +87,17 @@ def distances(actual, expected):
 
 @pytest.mark.parametrize("name", SWAPPED)
 def test_two_steps_in_float64(name):
-    stock, accelerated = both(name, "float64")
+    _, stock, accelerated = in_float64(name)
     assert all(np.linalg.norm(array) > 0 for array in stock.values())
     found = distances(accelerated, stock)
     assert max(found.values()) < TOLERANCE, found
     assert found["weights"] > 0  # other kernels did run
 
 
-@pytest.mark.parametrize("name", ["MobileNetV2", "EfficientNetB0"])
-def test_two_steps_in_float32(name):
-    exact, _ = both(name, "float64")
-    stock, accelerated = (distances(each, exact) for each in both(name, "float32"))
+def test_two_steps_in_float32():
+    """Of the smooth one: at a kink of ReLU, rounding decides about a part of the gradient."""
+    weights, exact, _ = in_float64("EfficientNetB0")
+    _, *ours = both("EfficientNetB0", "float32", weights)
+    stock, accelerated = (distances(each, exact) for each in ours)
     for quantity in ("before", "weights", "statistics"):
         assert accelerated[quantity] < 2 * stock[quantity], (quantity, accelerated, stock)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an accelerated model writes is read without fastreg; fastreg's own classes ask its import."""
+"""An accelerated model's files are read without fastreg, those of its own classes by its import."""
 
 import json
 import pickle
