@@ -14,7 +14,9 @@ class OpenMpExecutor final : public Executor {
   void run(int64_t tasks, const Task& body) const override {
     [[maybe_unused]] const int threads = num_threads();
     // The clause, not omp_set_num_threads: that would change it for the whole process.
+#if defined(_OPENMP)
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+#endif
     for (int64_t task = 0; task < tasks; ++task) body(task);
   }
 };
@@ -26,7 +28,7 @@ const Executor& executor() {
   return executor;
 }
 
-int num_threads() { return is_serial ? 1 : wanted_threads.load(); }
+int num_threads() { return is_serial || !has_openmp() ? 1 : wanted_threads.load(); }
 
 void set_num_threads(int threads) { wanted_threads = threads; }
 

@@ -9,6 +9,7 @@ namespace fastreg {
 
 const Executor& executor();
 
+// How many run: 1 without OpenMP, whatever is wanted.
 int num_threads();
 void set_num_threads(int threads);
 
