@@ -7,6 +7,8 @@ TensorFlow on first use.
 """
 
 import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from fastreg import functional
 from fastreg.registration import register_with_keras
@@ -17,6 +19,9 @@ from fastreg.runtime import (
     get_num_threads,
     set_num_threads,
 )
+
+if TYPE_CHECKING:
+    from fastreg import layers, ops, regularizers
 
 __version__ = "0.1.0"
 
@@ -46,7 +51,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> ModuleType:
     if name in _LOADED_ON_FIRST_USE:
         module = _LOADED_ON_FIRST_USE[name]
         loaded = importlib.import_module(f"fastreg.{module or name}")
@@ -54,7 +59,7 @@ def __getattr__(name):
     raise AttributeError(f"module 'fastreg' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *_LOADED_ON_FIRST_USE})
 
 

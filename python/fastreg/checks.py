@@ -111,7 +111,7 @@ def seed(value):
     """The pair of ints, each of 64 bits, that `value` stands for."""
     expected = "Invalid value received for argument `seed`. Expected an int or a pair of ints"
     try:
-        pair = (operator.index(value), 0)
+        pair: tuple[int, ...] = (operator.index(value), 0)
     except TypeError:
         try:
             pair = tuple(operator.index(word) for word in value)

@@ -12,6 +12,7 @@ Bad values and shapes raise `ValueError`, wrong kinds `TypeError`, and change no
 import numpy as np
 
 from fastreg import _core, checks
+from fastreg.types import Array, NoiseShape, Rng, Seed
 
 __all__ = [
     "batch_norm",
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 
-def l1_l2_penalty(w, l1=0.0, l2=0.0):
+def l1_l2_penalty(w: Array, l1: float = 0.0, l2: float = 0.0) -> float:
     """l1 * sum(abs(w)) + l2 * sum(w**2), Keras's convention: there is no factor 1/2.
 
     Args:
@@ -40,7 +41,9 @@ def l1_l2_penalty(w, l1=0.0, l2=0.0):
     return _core.l1_l2_penalty(w, checks.factor(l1, "l1"), checks.factor(l2, "l2"))
 
 
-def l1_l2_gradient(w, l1=0.0, l2=0.0, *, out=None):
+def l1_l2_gradient(
+    w: Array, l1: float = 0.0, l2: float = 0.0, *, out: Array | None = None
+) -> Array:
     """The gradient of `l1_l2_penalty` by `w`: l1 * sign(w) + 2 * l2 * w, where sign(±0) is 0.
 
     Args:
@@ -59,7 +62,9 @@ def l1_l2_gradient(w, l1=0.0, l2=0.0, *, out=None):
     return out
 
 
-def l1_l2_penalty_and_gradient(w, l1=0.0, l2=0.0, *, out=None):
+def l1_l2_penalty_and_gradient(
+    w: Array, l1: float = 0.0, l2: float = 0.0, *, out: Array | None = None
+) -> tuple[float, Array]:
     """`l1_l2_penalty` and `l1_l2_gradient` from one reading of `w`.
 
     Args:
@@ -77,7 +82,15 @@ def l1_l2_penalty_and_gradient(w, l1=0.0, l2=0.0, *, out=None):
     return _core.l1_l2_penalty_and_gradient(w, l1, l2, out), out
 
 
-def dropout(x, rate, seed, *, noise_shape=None, rng="keras", out=None):
+def dropout(
+    x: Array,
+    rate: float,
+    seed: Seed,
+    *,
+    noise_shape: NoiseShape | None = None,
+    rng: Rng = "keras",
+    out: Array | None = None,
+) -> Array:
     """Inverted dropout: `x / (1 - rate)` where an element is kept, +0 where it is dropped.
 
     Which elements are dropped depends on `seed`, `rate` and the element's index in the noise shape
@@ -101,7 +114,15 @@ def dropout(x, rate, seed, *, noise_shape=None, rng="keras", out=None):
     return _dropout(x, rate, seed, noise_shape, rng, out)
 
 
-def dropout_gradient(grad, rate, seed, *, noise_shape=None, rng="keras", out=None):
+def dropout_gradient(
+    grad: Array,
+    rate: float,
+    seed: Seed,
+    *,
+    noise_shape: NoiseShape | None = None,
+    rng: Rng = "keras",
+    out: Array | None = None,
+) -> Array:
     """The gradient of `dropout` by `x`: the same mask and scale, regenerated, on `grad`.
 
     Args:
@@ -127,7 +148,16 @@ def _dropout(x, rate, seed, noise_shape, rng, out):
     return out
 
 
-def batch_norm(x, gamma=None, beta=None, *, axis=-1, epsilon=1e-3, mask=None, out=None):
+def batch_norm(
+    x: Array,
+    gamma: Array | None = None,
+    beta: Array | None = None,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-3,
+    mask: Array | None = None,
+    out: Array | None = None,
+) -> tuple[Array, Array, Array]:
     """Batch normalization with the statistics of `x` itself (Ioffe and Szegedy, 2015).
 
     y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, per channel.
@@ -160,8 +190,16 @@ def batch_norm(x, gamma=None, beta=None, *, axis=-1, epsilon=1e-3, mask=None, ou
 
 
 def batch_norm_inference(
-    x, mean, variance, gamma=None, beta=None, *, axis=-1, epsilon=1e-3, out=None
-):
+    x: Array,
+    mean: Array,
+    variance: Array,
+    gamma: Array | None = None,
+    beta: Array | None = None,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-3,
+    out: Array | None = None,
+) -> Array:
     """Batch normalization with given statistics.
 
     Args:
@@ -187,8 +225,17 @@ def batch_norm_inference(
 
 
 def batch_norm_gradient(
-    grad, x, mean, variance, gamma=None, *, axis=-1, epsilon=1e-3, mask=None, out=None
-):
+    grad: Array,
+    x: Array,
+    mean: Array,
+    variance: Array,
+    gamma: Array | None = None,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-3,
+    mask: Array | None = None,
+    out: Array | None = None,
+) -> tuple[Array, Array, Array]:
     """The gradients of `batch_norm`, through its batch statistics.
 
     Args:

@@ -12,6 +12,7 @@ import contextlib
 import tensorflow as tf
 
 from fastreg import checks, gradients, library
+from fastreg.types import NoiseShape, Rng, Seed, Tensor
 
 __all__ = ["batch_norm", "batch_norm_inference", "dropout", "l1_l2_penalty"]
 
@@ -23,7 +24,7 @@ with contextlib.suppress(ImportError):  # all but jit_compile=True works without
 DTYPES = (tf.float32, tf.float64, tf.float16, tf.bfloat16)
 
 
-def l1_l2_penalty(w, l1=0.0, l2=0.0):
+def l1_l2_penalty(w: Tensor, l1: float | Tensor = 0.0, l2: float | Tensor = 0.0) -> Tensor:
     """l1 * sum(abs(w)) + l2 * sum(w**2), Keras's convention: there is no factor 1/2.
 
     Args:
@@ -44,7 +45,14 @@ def l1_l2_penalty(w, l1=0.0, l2=0.0):
     )
 
 
-def dropout(x, rate, seed, *, noise_shape=None, rng="keras"):
+def dropout(
+    x: Tensor,
+    rate: float | Tensor,
+    seed: Seed | Tensor,
+    *,
+    noise_shape: NoiseShape | Tensor | None = None,
+    rng: Rng = "keras",
+) -> Tensor:
     """Inverted dropout: `x / (1 - rate)` where an element is kept, +0 where it is dropped.
 
     The gradient regenerates the mask from the seed: nothing of `x`'s size is kept for it.
@@ -72,7 +80,15 @@ def dropout(x, rate, seed, *, noise_shape=None, rng="keras"):
     )
 
 
-def batch_norm(x, gamma=None, beta=None, *, axis=-1, epsilon=1e-3, mask=None):
+def batch_norm(
+    x: Tensor,
+    gamma: Tensor | None = None,
+    beta: Tensor | None = None,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-3,
+    mask: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Batch normalization with the statistics of `x` itself (Ioffe and Szegedy, 2015).
 
     Args:
@@ -131,7 +147,16 @@ def batch_norm_moments(x, *, axis, mask=None):
     )
 
 
-def batch_norm_inference(x, mean, variance, gamma=None, beta=None, *, axis=-1, epsilon=1e-3):
+def batch_norm_inference(
+    x: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    gamma: Tensor | None = None,
+    beta: Tensor | None = None,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-3,
+) -> Tensor:
     """Batch normalization with given statistics.
 
     Args:

@@ -11,14 +11,15 @@ import numbers
 import keras
 
 from fastreg import graphs, native
+from fastreg.types import Tensor
 
 __all__ = ["L1", "L1L2", "L2", "l1", "l1_l2", "l2"]
 
 
-class _Native:
+class _Native(keras.regularizers.Regularizer):
     """Evaluates the penalty natively where it can be, else as the stock class does."""
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         factors = self._factors()
         if not (native.takes(x) and all(map(_is_plain, factors.values()))):
             return super().__call__(x)
@@ -29,14 +30,14 @@ class _Native:
 
 def _is_plain(factor):
     """Whether it is what the constructor allows; a program may set something else later."""
-    return isinstance(factor, numbers.Real) and math.isfinite(factor) and factor >= 0
+    return isinstance(factor, numbers.Real) and 0 <= float(factor) < math.inf
 
 
 @keras.saving.register_keras_serializable(package="fastreg")
 class L1(_Native, keras.regularizers.L1):
     """l1 * sum(abs(x)), with gradient l1 * sign(x), which is 0 at ±0."""
 
-    def __init__(self, l1=0.01):
+    def __init__(self, l1: float | None = 0.01) -> None:
         super().__init__(l1)
         # Keras keeps the factor as a float32 tensor; beside it, what the caller gave.
         self._given = (self.l1, 0.01 if l1 is None else float(l1))

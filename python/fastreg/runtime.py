@@ -4,6 +4,7 @@
 import operator
 import os
 import platform
+from typing import Any
 
 from fastreg import _core, library
 
@@ -11,11 +12,12 @@ available_isas = _core.available_isas
 active_isa = _core.active_isa
 
 
-def set_num_threads(n):
+def set_num_threads(n: int) -> None:
     """Sets how many threads `fastreg.functional` uses.
 
     TensorFlow ops do not heed it: they run on TensorFlow's own pool. Results have the same bits for
-    every number of threads.
+    every number of threads. Built without OpenMP (`build_info()["openmp"]` is False), fastreg uses
+    one thread whatever is set.
 
     Args:
         n: A positive int.
@@ -27,12 +29,12 @@ def set_num_threads(n):
     _core.set_num_threads(_checked_threads(n, "argument `n`", n))
 
 
-def get_num_threads():
-    """How many threads `fastreg.functional` uses; always 1 in a forked child."""
+def get_num_threads() -> int:
+    """How many threads `fastreg.functional` uses; always 1 in a forked child and without OpenMP."""
     return _core.num_threads()
 
 
-def build_info():
+def build_info() -> dict[str, Any]:
     """A dict that describes this build and machine, for bug reports."""
     from fastreg import __version__
 

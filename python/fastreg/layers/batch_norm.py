@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import math
+from typing import Any
 
 import keras
 
 from fastreg import checks, graphs, native
+from fastreg.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="fastreg")
@@ -15,11 +17,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
     statistics over all replicas too, where stock Keras keeps to each replica's own.
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.supports_jit = native.supports_jit()
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         uses_batch = bool(training and self.trainable)
         if not (native.takes(inputs) and self._takes(mask, len(inputs.shape))):
             return super().call(inputs, training=training, mask=mask)

@@ -2,10 +2,12 @@
 import json
 import numbers
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from fastreg import checks, native
+from fastreg.types import NoiseShape, Rng, Tensor
 
 SEED_STATE = "seed_generator_state.json"
 
@@ -13,7 +15,7 @@ SEED_STATE = "seed_generator_state.json"
 class Native:
     """What a stock layer and an attribute `rng` need to drop natively where that can be."""
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool | None = False) -> Tensor:
         if not (training and self._is_native(inputs)):
             return super().call(inputs, training=training)
         return native.ops().dropout(
@@ -26,7 +28,8 @@ class Native:
 
     def _is_native(self, inputs):
         """Whether something is dropped, and a noise shape does not widen the inputs (Keras may)."""
-        if not (isinstance(self.rate, numbers.Real) and 0 < self.rate < 1 and native.takes(inputs)):
+        is_rate = isinstance(self.rate, numbers.Real) and 0 < float(self.rate) < 1
+        if not (is_rate and native.takes(inputs)):
             return False
         sizes, shape = self.noise_shape or (), inputs.shape
         if shape.rank is None:
@@ -54,7 +57,15 @@ class Dropout(Native, keras.layers.Dropout):
         **kwargs: As in `keras.layers.Layer`.
     """
 
-    def __init__(self, rate, noise_shape=None, seed=None, *, rng="keras", **kwargs):
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: NoiseShape | None = None,
+        seed: int | None = None,
+        *,
+        rng: Rng = "keras",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
         self.rng = checks.rng(rng)
         self.supports_jit = native.supports_jit()
@@ -62,17 +73,17 @@ class Dropout(Native, keras.layers.Dropout):
             # TensorFlow's checkpoints hold the attributes that are its own variables.
             self.seed_state = self.seed_generator.state.value
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rng": self.rng}
 
     # Keras writes assets into .keras files and not into weights files, which stay as they were.
 
-    def save_assets(self, dir_path):
+    def save_assets(self, dir_path: str) -> None:
         if self.rate > 0:
             state = keras.ops.convert_to_numpy(self.seed_generator.state).tolist()
             Path(dir_path, SEED_STATE).write_text(json.dumps(state), encoding="utf-8")
 
-    def load_assets(self, dir_path):
+    def load_assets(self, dir_path: str) -> None:
         path = Path(dir_path, SEED_STATE)
         if self.rate > 0 and path.exists():
             self.seed_generator.state.assign(json.loads(path.read_text(encoding="utf-8")))
