@@ -16,7 +16,11 @@ REQUIREMENTS := $(VENV)/requirements.txt
 # setting, so that another one is another build.
 READY := $(VENV)/.ready-$(FASTREG_WITH_TF)
 LINT_READY := $(VENV)/.lint-ready
+WHEEL_READY := $(VENV)/.wheel-ready
 BUILT := $(BUILD)/.built-$(FASTREG_WITH_TF)
+WHEEL := build/wheel
+WHEEL_PY := $(WHEEL)/env/bin/python
+WHEEL_PIP := $(WHEEL_PY) -m pip --disable-pip-version-check
 
 # The peers live in an environment of their own, with a fastreg that is built and installed for it.
 BENCH_VENV := .venv-bench
@@ -43,7 +47,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 comma := ,
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help build test test-fallbacks demo bench bench-quick lint format clean
+.PHONY: help build test test-fallbacks wheel wheel-with-tensorflow demo bench bench-quick lint format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 13
@@ -64,6 +68,28 @@ test-fallbacks: build $(FALLBACK_READY) ## train beside stock Keras with TensorF
 	  --force-reinstall $(FALLBACKS)/fastreg-*.whl; done
 	@FASTREG_FALLBACKS=$(FALLBACKS) $(PY) -m pytest tests/keras_door/test_fallbacks.py $(PYTEST_ARGS)
 
+wheel: $(WHEEL_READY) ## sdist and wheel in dist: built, repaired, tested in an environment of their own
+	@rm -rf dist $(WHEEL)
+	$(call say,Building the sdist$(comma) and the wheel from it)
+	@$(PY) -m build --no-isolation --outdir $(WHEEL)
+	$(call say,Repairing the wheel)
+	@mkdir dist
+	@cp $(WHEEL)/*.tar.gz dist
+	@$(PY) cmake/repair_wheel.py $(WHEEL)/*.whl dist
+	$(call say,Testing the wheel with numpy alone)
+	@$(PY) -m venv $(WHEEL)/env
+	@$(PY) cmake/requirements.py wheel-test > $(WHEEL)/requirements.txt
+	@$(WHEEL_PIP) install --quiet dist/*.whl -r $(WHEEL)/requirements.txt
+	@$(WHEEL_PY) -m pytest tests/test_minimal.py tests/wheel --wheel dist/*.whl
+	@if [ "$$($(WHEEL_PY) -c 'import fastreg; print(fastreg.build_info()["tensorflow"])')" != None ]; then \
+	  $(MAKE) wheel-with-tensorflow; fi
+
+wheel-with-tensorflow:
+	$(call say,Testing the wheel with TensorFlow)
+	@$(WHEEL_PIP) install --quiet "$$(echo dist/*.whl)[tf-cpu]"
+	@$(WHEEL_PY) -m pytest tests/test_minimal.py tests/wheel --wheel dist/*.whl
+	@$(WHEEL_PY) -m fastreg
+
 demo: build ## train a small network with and without fastreg
 	@$(PY) examples/digits.py
 
@@ -73,8 +99,9 @@ bench: $(BENCH_BUILT) ## measure fastreg beside its peers and the memory limit: 
 bench-quick: $(BENCH_BUILT) ## the same with few sizes and rounds, written to build/bench-quick
 	@$(BENCH_PY) bench/run.py --quick $(BENCH_ARGS)
 
-lint: $(LINT_READY) ## check formatting and common mistakes
+lint: $(LINT_READY) ## check formatting, types and common mistakes
 	@$(PY) -m ruff check
+	@$(PY) -m mypy
 	@$(PY) -m ruff format --check
 	@$(VENV)/bin/clang-format --dry-run --Werror $(CXX_FILES)
 
@@ -84,7 +111,7 @@ format: $(LINT_READY) ## put right what lint can put right by itself
 	@$(VENV)/bin/clang-format -i $(CXX_FILES)
 
 clean: ## remove what was built; .venv stays
-	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -path ./$(VENV) -prune -o -name __pycache__ -exec rm -rf {} +
 
 $(PY):
@@ -135,6 +162,11 @@ $(FALLBACK_READY):
 
 $(LINT_READY): pyproject.toml $(READY)
 	@$(PY) cmake/requirements.py lint > $(REQUIREMENTS)
+	@$(PIP) install --quiet -r $(REQUIREMENTS)
+	@touch $@
+
+$(WHEEL_READY): pyproject.toml $(READY)
+	@$(PY) cmake/requirements.py wheel > $(REQUIREMENTS)
 	@$(PIP) install --quiet -r $(REQUIREMENTS)
 	@touch $@
 

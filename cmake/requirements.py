@@ -7,6 +7,7 @@ name of an extra or a dependency group of pyproject.toml.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 try:
     import tomllib
@@ -14,17 +15,21 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+
+
 def requirements(name: str) -> list[str]:
     if name == "backend":
         import build_backend  # runs only once `build-system` is installed
 
         return build_backend.get_requires_for_build_editable()
-    pyproject = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+    tables = pyproject()
     if name == "build-system":
-        return pyproject["build-system"]["requires"]
-    lists = pyproject["project"]["optional-dependencies"] | pyproject["dependency-groups"]
-    return lists[name]
+        return tables["build-system"]["requires"]
+    return (tables["project"]["optional-dependencies"] | tables["dependency-groups"])[name]
 
 
-for name in sys.argv[1:]:
-    print(*requirements(name), sep="\n")
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        print(*requirements(name), sep="\n")

@@ -30,6 +30,7 @@ if(FASTREG_WITH_TF STREQUAL "AUTO" OR FASTREG_WITH_TF)
   endif()
 endif()
 
+# A library of TensorFlow's door, as the package carries it: tests/wheel reads the names from here.
 # Sources with TensorFlow's headers take the wheel's own flags and no instruction set beyond them.
 function(fastreg_add_tensorflow_library target)
   add_library(${target} MODULE ${ARGN} ${PROJECT_SOURCE_DIR}/cpp/ops/select_isa.cc)
@@ -37,8 +38,13 @@ function(fastreg_add_tensorflow_library target)
     ${target} PRIVATE fastreg_ops ${FASTREG_TENSORFLOW_ROOT}/libtensorflow_framework.so.2)
   target_include_directories(${target} SYSTEM PRIVATE ${FASTREG_TENSORFLOW_ROOT}/include)
   target_compile_definitions(${target} PRIVATE _GLIBCXX_USE_CXX11_ABI=1 EIGEN_MAX_ALIGN_BYTES=64)
+  # The checks of TensorFlow's headers report their file: the folders of the build are nobody's business.
+  target_compile_options(
+    ${target} PRIVATE -fmacro-prefix-map=${FASTREG_TENSORFLOW_ROOT}/include/=
+                      -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
   # `import tensorflow` has loaded its libraries before ours.
   set_target_properties(${target} PROPERTIES SKIP_BUILD_RPATH ON INSTALL_RPATH "")
+  install(TARGETS ${target} LIBRARY DESTINATION fastreg)
 endfunction()
 
 # XLA is in another, larger library, which the ops alone do not need; its headers use these two.

@@ -32,6 +32,10 @@ def save(**arrays):
 """
 
 
+def pytest_addoption(parser):
+    parser.addoption("--wheel", type=Path, help="the wheel that this fastreg was installed from")
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "requires_tf: skipped, and counted, without TensorFlow")
 

@@ -3,12 +3,16 @@
 
 import importlib.metadata
 import runpy
+import subprocess
+import tarfile
 from pathlib import Path
 
 import fastreg
 import pytest
+import scikit_build_core.build
 
 ROOT = Path(__file__).resolve().parents[1]
+NOT_IN_SDIST = {".ci/run", ".gitattributes", ".gitignore", ".pre-commit-config.yaml"}
 FINDER = runpy.run_path(str(ROOT / "cmake" / "find_tensorflow.py"))
 
 
@@ -52,3 +56,19 @@ def test_passes_over_another_series(tmp_path, version):
 def test_leaves_two_versions_in_one_folder_alone(tmp_path):
     install(tmp_path, "tensorflow", "2.20.0")
     assert FINDER["find"]([install(tmp_path, "tensorflow-cpu", "2.21.0")]) is None
+
+
+def test_sdist_has_what_is_tracked_and_no_more(tmp_path, monkeypatch):
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no git checkout")
+    monkeypatch.chdir(ROOT)
+    archive = scikit_build_core.build.build_sdist(str(tmp_path))
+    with tarfile.open(tmp_path / archive) as tar:
+        names = {name.partition("/")[2] for name in tar.getnames()}
+    # Also what is yet to be added: git and the backend pass over the same ignored files.
+    git = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(git, capture_output=True, text=True, check=True).stdout.split()
+    ours = {name for name in listed if Path(name).exists() and name not in NOT_IN_SDIST}
+    assert names == {*ours, "PKG-INFO"}
+    assert {"LICENSE", "CMakeLists.txt", "python/fastreg/_core.pyi", "tests/conftest.py"} <= names
+    assert (tmp_path / archive).stat().st_size < 1e6
