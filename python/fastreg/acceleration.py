@@ -8,6 +8,7 @@ what is written to a file says nothing of fastreg.
 """
 
 import functools
+from typing import TypeVar
 
 import keras
 
@@ -16,17 +17,15 @@ import fastreg.regularizers
 from fastreg import checks, native
 from fastreg.layers.dropout import Native as NativeDropout
 from fastreg.parts import walk
+from fastreg.types import Rng
+
+# Keras ships no types: a type checker holds that what comes out is what went in.
+Layer = TypeVar("Layer")
 
 STEPS = ("train", "test", "predict")
 
 # Where Python itself keeps an object's class; `object.__class__` can be, and here is, overridden.
 _CLASS = vars(object)["__class__"]
-
-
-@functools.cache
-def supports_jit():
-    """Whether XLA can compile a model that has fastreg's ops: its layers know."""
-    return fastreg.layers.BatchNormalization(name="any").supports_jit
 
 
 class _L1(fastreg.regularizers.L1):
@@ -45,7 +44,8 @@ def _says(stock, *bases, **members):
 
 
 def _layer(stock, *bases, **members):
-    return _says(stock, *bases, supports_jit=property(lambda self: supports_jit()), **members)
+    supports_jit = property(lambda self: native.supports_jit())
+    return _says(stock, *bases, supports_jit=supports_jit, **members)
 
 
 def _regularizer(stock, fast):
@@ -55,10 +55,7 @@ def _regularizer(stock, fast):
     return _says(stock, fast, __reduce__=reduce)
 
 
-_DROPOUTS = {
-    rng: _layer(keras.layers.Dropout, NativeDropout, keras.layers.Dropout, rng=rng)
-    for rng in ("keras", "fast")
-}
+_DROPOUTS = {rng: _layer(keras.layers.Dropout, NativeDropout, rng=rng) for rng in ("keras", "fast")}
 _OTHERS = {
     keras.layers.BatchNormalization: _layer(
         keras.layers.BatchNormalization, fastreg.layers.BatchNormalization
@@ -75,7 +72,7 @@ ACCELERATED = {
 }
 
 
-def accelerate(model, *, rng="keras"):
+def accelerate(model: Layer, *, rng: Rng = "keras") -> Layer:
     """Swaps the stock layers and regularizers of a model for fastreg's, in place.
 
     Dropout, batch normalization and L1, L2 and L1L2 penalties, wherever the model holds them: in
@@ -105,7 +102,7 @@ def accelerate(model, *, rng="keras"):
     return model
 
 
-def restore(model):
+def restore(model: Layer) -> Layer:
     """The inverse of `accelerate`: stock layers and regularizers again, in place.
 
     Args:
@@ -120,9 +117,9 @@ def restore(model):
     parts = walk(checked(model))
     _set_classes(parts, lambda value: ACCELERATED.get(type(value)))
     for part in parts:
-        build = getattr(part.value, "build", None)
-        if hasattr(build, "fastreg_follows"):
-            part.value.build = build.fastreg_follows
+        followed = getattr(getattr(part.value, "build", None), "fastreg_follows", None)
+        if followed is not None:
+            part.value.build = followed
     return model
 
 
@@ -131,7 +128,7 @@ def obstacle(parts):
     if native.ops() is None:
         return "fastreg's TensorFlow ops are not available here (see python -m fastreg)"
     models = [part.value for part in parts if isinstance(part.value, keras.Model)]
-    if any(model.compiled and model.jit_compile for model in models) and not supports_jit():
+    if any(model.compiled and model.jit_compile for model in models) and not native.supports_jit():
         return "the model is compiled with jit_compile=True, and XLA cannot compile fastreg's ops"
     return None
 
@@ -169,5 +166,5 @@ def _follow_build(layer, rng):
         layer.build = build
         accelerate(layer, rng=rng)
 
-    build_and_accelerate.fastreg_follows = build
+    build_and_accelerate.fastreg_follows = build  # type: ignore[attr-defined]
     layer.build = build_and_accelerate

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from compare import assert_same_bits
-from fastreg import acceleration, native
+from fastreg import native
 from keras import layers, regularizers
 from models_to_accelerate import MODELS, X, Y, fit, made
 
@@ -221,7 +221,7 @@ def test_factors_of_l1_that_change_later():
 
 
 def test_xla_is_left_to_stock_where_the_ops_cannot_be_compiled(monkeypatch):
-    monkeypatch.setattr(acceleration, "supports_jit", lambda: False)
+    monkeypatch.setattr(native, "supports_jit", lambda: False)
     model = made("sequential", jit_compile=True)
     told = fastreg.acceleration_report(fastreg.accelerate(model))
     assert told.swapped == []
