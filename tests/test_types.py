@@ -12,8 +12,8 @@ from fastreg import _core
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = str(ROOT / "pyproject.toml")
 STUB = ROOT / "python" / "fastreg" / "_core.pyi"
-NEEDS_TF = ("fastreg.layers", "fastreg.ops", "fastreg.regularizers")
-MODULES = ("fastreg", "fastreg.functional", *NEEDS_TF)
+NEEDS_TF = ("fastreg", "fastreg.layers", "fastreg.ops", "fastreg.regularizers")
+MODULES = ("fastreg.functional", *NEEDS_TF)
 
 USER = """\
 import fastreg
@@ -27,6 +27,8 @@ fastreg.functional.dropout(w, 0.5, (1, 2), noise_shape=(None, 1), rng="fast")
 fastreg.functional.dropout(w, 0.5, 1, noise_shape=3)  # wrong
 fastreg.layers.Dropout(0.5, rng="slow")  # wrong
 fastreg.set_num_threads("2")  # wrong
+fastreg.accelerate(w, rng="slow")  # wrong
+report: str = fastreg.acceleration_report(w)  # wrong
 """
 
 

@@ -7,8 +7,7 @@ TensorFlow on first use.
 """
 
 import importlib
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastreg import functional
 from fastreg.registration import register_with_keras
@@ -22,6 +21,8 @@ from fastreg.runtime import (
 
 if TYPE_CHECKING:
     from fastreg import layers, ops, regularizers
+    from fastreg.acceleration import accelerate, restore
+    from fastreg.report import acceleration_report
 
 __version__ = "0.1.0"
 
@@ -51,7 +52,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     if name in _LOADED_ON_FIRST_USE:
         module = _LOADED_ON_FIRST_USE[name]
         loaded = importlib.import_module(f"fastreg.{module or name}")

@@ -185,7 +185,9 @@ def batch_norm_second_gradient(grads, sources, mask, epsilon, axis, total=tf.ide
     sources = [tf.identity(source) for source in sources]
     with tf.GradientTape() as tape:
         tape.watch(sources)
-        outputs = _composed_batch_norm_grad(*map(_wide, sources), mask, epsilon, axis, total)
+        outputs = _composed_batch_norm_grad(
+            *map(_wide, sources), mask=mask, epsilon=epsilon, axis=axis, total=total
+        )
     by_sources = tape.gradient(
         outputs,
         sources,
@@ -195,7 +197,9 @@ def batch_norm_second_gradient(grads, sources, mask, epsilon, axis, total=tf.ide
     return list(map(unless_none, sources, by_sources))
 
 
-def _composed_batch_norm_grad(grad, x, gamma, grad_mean, grad_variance, mask, epsilon, axis, total):
+def _composed_batch_norm_grad(
+    grad, x, gamma, grad_mean, grad_variance, *, mask, epsilon, axis, total
+):
     """What the op Fastreg>BatchNormGrad computes, out of TensorFlow's own ops."""
     channels = tf.zeros([tf.shape(x)[axis]], x.dtype)
     scale, offset = _or_fill(gamma, channels, 1), tf.identity(channels)

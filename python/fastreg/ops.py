@@ -239,11 +239,11 @@ def _noise_shape(value, x):
             "Invalid dtype received for argument `noise_shape`. Expected an integer tensor. "
             f"Received: {value.dtype.name}"
         )
-    static = tf.get_static_value(value) if tf.is_tensor(value) else None
-    if tf.is_tensor(value) and static is None:
+    static = tf.get_static_value(value) if tf.is_tensor(value) else value
+    if static is None:
         given = tf.cast(value, tf.int64)
     else:
-        sizes = checks.noise_sizes(value if not tf.is_tensor(value) else static.tolist())
+        sizes = checks.noise_sizes(static.tolist() if tf.is_tensor(value) else static)
         if x.shape.is_fully_defined():
             return tf.constant(checks.noise_shape(sizes, tuple(x.shape)), tf.int64)
         if x.shape.rank is not None and len(sizes) > x.shape.rank:

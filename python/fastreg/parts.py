@@ -50,7 +50,7 @@ def _held(layer):
 
 def _regularizers(path, held):
     """Those in attributes first: that of a variable is mostly one of them."""
-    found = {}
+    found: dict[int, Part] = {}
     for name, value in held:
         if isinstance(value, keras.regularizers.Regularizer):
             found.setdefault(id(value), Part(f"{path}/{name}", value))

@@ -2,7 +2,7 @@
 """What of a model `fastreg.accelerate` has swapped, and what regularizes and is left."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 
@@ -41,10 +41,10 @@ class AccelerationReport:
         left: The same of what stock Keras, or the user's own class, computes.
     """
 
-    swapped: list
-    left: list
+    swapped: list[Row]
+    left: list[Row]
 
-    def __str__(self):
+    def __str__(self) -> str:
         rows = [("swapped", *row) for row in self.swapped] + [("left", *row) for row in self.left]
         rows = [("", "path", "class", "reason"), *rows]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -52,7 +52,7 @@ class AccelerationReport:
         return "\n".join(lines)
 
 
-def acceleration_report(model):
+def acceleration_report(model: Any) -> AccelerationReport:
     """What of a model is swapped, and what is left and why.
 
     Args:

@@ -15,23 +15,34 @@ functions are those of `fastreg.ops`, for dense tensors and valid arguments.
 import tensorflow as tf
 
 from fastreg import checks, gradients, library, ops
+from fastreg.types import Tensor
 
 _ops = library.load()
 
 
-def has_replicas():
+def has_replicas() -> bool:
     """Whether there are others to merge with; not so outside of a strategy's replicas."""
     context = tf.distribute.get_replica_context()
     return context is not None and context.num_replicas_in_sync > 1
 
 
-def batch_norm(x, gamma=None, beta=None, *, axis=-1, epsilon=1e-3, mask=None):
+def batch_norm(
+    x: Tensor,
+    gamma: Tensor | None = None,
+    beta: Tensor | None = None,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-3,
+    mask: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
     """`fastreg.ops.batch_norm`; no gradient flows through the statistics that it returns."""
     y, (_, mean, variance) = _batch_norm(x, gamma, beta, axis, epsilon, mask)
     return y, *_rounded((mean, variance), y)
 
 
-def batch_norm_moments(x, *, axis, mask=None):
+def batch_norm_moments(
+    x: Tensor, *, axis: int, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """`fastreg.ops.batch_norm_moments`."""
     x = tf.stop_gradient(tf.convert_to_tensor(x))
     mask = ops._mask(mask, x, axis, ops._statistics_dtype(x))
@@ -40,8 +51,17 @@ def batch_norm_moments(x, *, axis, mask=None):
 
 
 def batch_norm_and_moving_statistics(
-    x, gamma, beta, moving_mean, moving_variance, momentum, *, axis, epsilon, mask=None
-):
+    x: Tensor,
+    gamma: Tensor | None,
+    beta: Tensor | None,
+    moving_mean: Tensor,
+    moving_variance: Tensor,
+    momentum: float,
+    *,
+    axis: int,
+    epsilon: float,
+    mask: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """`fastreg.ops.batch_norm_and_moving_statistics`."""
     y, statistics = _batch_norm(x, gamma, beta, axis, epsilon, mask)
     weight, mean, variance = statistics
@@ -113,4 +133,4 @@ def _total(values):
 
 def _rounded(values, x):
     """`values` in the dtype of the statistics of `x`."""
-    return [tf.cast(value, ops._statistics_dtype(x)) for value in values]
+    return tuple(tf.cast(value, ops._statistics_dtype(x)) for value in values)

@@ -12,8 +12,10 @@ from fastreg.types import NoiseShape, Rng, Tensor
 SEED_STATE = "seed_generator_state.json"
 
 
-class Native:
-    """What a stock layer and an attribute `rng` need to drop natively where that can be."""
+class Native(keras.layers.Dropout):
+    """A stock layer that drops natively where that can be, once it has an attribute `rng`."""
+
+    rng: Rng
 
     def call(self, inputs: Tensor, training: bool | None = False) -> Tensor:
         if not (training and self._is_native(inputs)):
@@ -42,7 +44,7 @@ class Native:
 
 
 @keras.saving.register_keras_serializable(package="fastreg")
-class Dropout(Native, keras.layers.Dropout):
+class Dropout(Native):
     """`keras.layers.Dropout`: the same seed drops the same elements, faster.
 
     The mask is that of stock Keras in float32, in every dtype: stock Keras draws another one in
