@@ -45,7 +45,7 @@ def _says(stock, *bases, **members):
 
 def _layer(stock, *bases, **members):
     supports_jit = property(lambda self: native.supports_jit())
-    return _says(stock, *bases, supports_jit=supports_jit, **members)
+    return _says(stock, *bases, **{"supports_jit": supports_jit, **members})
 
 
 def _regularizer(stock, fast):
@@ -58,7 +58,9 @@ def _regularizer(stock, fast):
 _DROPOUTS = {rng: _layer(keras.layers.Dropout, NativeDropout, rng=rng) for rng in ("keras", "fast")}
 _OTHERS = {
     keras.layers.BatchNormalization: _layer(
-        keras.layers.BatchNormalization, fastreg.layers.BatchNormalization
+        keras.layers.BatchNormalization,
+        fastreg.layers.BatchNormalization,
+        supports_jit=property(fastreg.layers.BatchNormalization._supports_jit),
     ),
     keras.regularizers.L1: _regularizer(keras.regularizers.L1, _L1),
     keras.regularizers.L2: _regularizer(keras.regularizers.L2, fastreg.regularizers.L2),

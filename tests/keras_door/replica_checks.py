@@ -4,9 +4,13 @@
 For a process of its own: two logical CPUs must be asked for before TensorFlow starts.
 """
 
+import warnings
+
 import batch_norm_checks
+import fastreg
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from batch_norm_steps import made, normal
 from compare import assert_close, assert_same_bits
@@ -167,6 +171,33 @@ def check_second_order(graph):
     assert_close(np.concatenate(mine[0]), by_x, 1e-12)
     assert_close(sum(mine[1]), by_gamma, 1e-12)
     assert_close(mine[2][0], square, 1e-12)
+
+
+def check_compiling():
+    """XLA refuses variables of several replicas, whatever the layer is: Keras, which asks the
+    layers, must hear of it from this one, and then trains in graph mode."""
+
+    def fit(door, accelerate=False, **arguments):
+        keras.utils.set_random_seed(1)
+        with STRATEGY.scope(), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            layer = door.layers.BatchNormalization(synchronized=True)
+            model = keras.Sequential([keras.Input((7,)), layer, keras.layers.Dense(1)])
+            if accelerate:
+                fastreg.accelerate(model)
+            model.compile("sgd", "mse", **arguments)
+        history = model.fit(X, X[:, :1], batch_size=16, epochs=2, verbose=0).history
+        return history["loss"], [str(warning.message) for warning in caught]
+
+    plain, said = fit(FAST, jit_compile=False)
+    assert not said
+    refused = "Model doesn't support `jit_compile=True`"
+    for asked, said in (fit(FAST, jit_compile=True), fit(STOCK, True, jit_compile=True)):
+        assert asked == plain
+        assert [message.partition(".")[0] for message in said] == [refused]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="different_device"):
+        fit(STOCK, jit_compile=True)
+    assert FAST.layers.BatchNormalization(synchronized=True).supports_jit  # outside of the scope
 
 
 def check_that_stock_fails():

@@ -26,6 +26,7 @@ def run_checks(arrays_from, request):
 def test_eagerly(run_checks):
     run_checks(
         "check_native()",
+        "check_compiling()",
         "check_that_stock_fails()",
         "check_shards(graph=False)",
         "check_masks(graph=False)",

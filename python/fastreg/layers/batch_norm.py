@@ -19,7 +19,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.supports_jit = native.supports_jit()
+        self.supports_jit = self._supports_jit()
 
     def call(
         self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
@@ -56,6 +56,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
             self.moving_mean.assign(mean)
             self.moving_variance.assign(variance)
         return keras.ops.cast(outputs, self.compute_dtype)
+
+    def _supports_jit(self):
+        """XLA compiles no variables of several replicas: such a step has to run in graph mode."""
+        if self.synchronized and native.ops() is not None:
+            import tensorflow as tf
+
+            if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+                return False
+        return native.supports_jit()
 
     def _takes(self, mask, rank):
         """Whether the kernels compute what this layer wants."""
