@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers and regularizers in models with `jit_compile=True`: as without it, to rounding."""
 
+import fastreg
 import keras
 import numpy as np
 import pytest
@@ -43,6 +44,16 @@ def with_regularizers():
     return [regularized(16, activation="tanh")]
 
 
+def accelerated():
+    stock = [
+        Dense(16, use_bias=False, kernel_regularizer=keras.regularizers.L1L2(1e-3, 1e-2)),
+        keras.layers.BatchNormalization(),
+        keras.layers.Activation("tanh"),
+        keras.layers.Dropout(0.3),
+    ]
+    return list(map(fastreg.accelerate, stock))
+
+
 def trained(make, jit_compile, **options):
     keras.utils.set_random_seed(3)
     model = keras.Sequential([keras.Input((12,)), *make(), Dense(1)])
@@ -55,7 +66,7 @@ def trained(make, jit_compile, **options):
     return model, history, model.predict(x, verbose=0)
 
 
-@pytest.mark.parametrize("make", [with_layers, with_regularizers])
+@pytest.mark.parametrize("make", [with_layers, with_regularizers, accelerated])
 def test_fit(make):
     compiled_model, *compiled_results = trained(make, True)
     graph_model, *graph_results = trained(make, False)
@@ -80,21 +91,26 @@ def test_what_is_chosen_automatically():
     )
 
 
+def calls_of_step(model):
+    x, y = (tf.constant(normal((32, n), np.float32)) for n in (12, 1))
+    return custom_calls(lambda x, y: model.train_step((x, y)), x, y)
+
+
+def test_the_step_of_an_accelerated_model_calls_the_kernels():
+    calls = calls_of_step(trained(accelerated, True)[0])
+    assert calls["Dropout"] == 2
+    assert calls["BatchNorm"] == calls["BatchNormGrad"] == calls["L1L2PenaltyGrad"] == 1
+
+
 def test_the_step_calls_the_kernels():
     model, *_ = trained(with_layers, True)
-
-    def step(x, y):
-        with tf.GradientTape() as tape:
-            loss = model.compute_loss(x, y, model(x, training=True))
-        return tape.gradient(loss, model.trainable_variables)
-
-    x, y = (tf.constant(normal((32, n), np.float32)) for n in (12, 1))
-    calls = custom_calls(step, x, y)
+    calls = calls_of_step(model)
     assert calls["Dropout"] == 6
     assert calls["BatchNorm"] == calls["BatchNormGrad"] == 2
     assert calls["BatchNormMoments"] == 1
     assert calls["L1L2PenaltyGrad"] == 3
-    assert custom_calls(lambda x: model(x), x)["BatchNormInference"] == 2
+    x = tf.constant(normal((32, 12), np.float32))
+    assert custom_calls(model.predict_step, x)["BatchNormInference"] == 2
 
 
 def assert_same_calls(make, x):
