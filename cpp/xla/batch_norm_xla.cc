@@ -10,5 +10,11 @@ static const RegisterXla<run_batch_norm_inference> batch_norm_inference(
 static const RegisterXla<run_batch_norm_grad> batch_norm_grad("Fastreg>BatchNormGrad");
 static const RegisterXla<run_batch_norm_grad_sums> batch_norm_grad_sums(
     "Fastreg>BatchNormGradSums");
+static const RegisterXla<run_batch_norm_share> batch_norm_share("Fastreg>BatchNormShare");
+static const RegisterXla<run_batch_norm_merged> batch_norm_merged("Fastreg>BatchNormMerged");
+static const RegisterXla<run_batch_norm_grad_share> batch_norm_grad_share(
+    "Fastreg>BatchNormGradShare");
+static const RegisterXla<run_batch_norm_merged_grad> batch_norm_merged_grad(
+    "Fastreg>BatchNormMergedGrad");
 
 }  // namespace fastreg
