@@ -16,14 +16,20 @@ namespace fastreg {
 
 namespace py = pybind11;
 
-// By name: bfloat16 is an extension of numpy's types, by the package ml_dtypes.
+// Of numpy's numbers of types, what pybind11 does not name.
+constexpr int kNumpyHalf = 23, kFirstNumpyExtension = 256;
+
+// bfloat16 is an extension of numpy's types, by the package ml_dtypes: known by its name alone.
 inline Dtype dtype_of(const py::array& array) {
-  const auto name = py::str(array.dtype().attr("name")).cast<std::string>();
-  const bool is_native = array.dtype().attr("isnative").cast<bool>();
-  if (is_native && name == "float32") return Dtype::kFloat32;
-  if (is_native && name == "float64") return Dtype::kFloat64;
-  if (is_native && name == "float16") return Dtype::kFloat16;
-  if (is_native && name == "bfloat16") return Dtype::kBFloat16;
+  const py::dtype dtype = array.dtype();
+  const bool is_native = dtype.byteorder() != '>';
+  if (is_native && dtype.num() == py::dtype::num_of<float>()) return Dtype::kFloat32;
+  if (is_native && dtype.num() == py::dtype::num_of<double>()) return Dtype::kFloat64;
+  if (is_native && dtype.num() == kNumpyHalf) return Dtype::kFloat16;
+  if (is_native && dtype.num() >= kFirstNumpyExtension &&
+      py::str(dtype.attr("name")).cast<std::string>() == "bfloat16") {
+    return Dtype::kBFloat16;
+  }
   throw py::type_error("Expected an array of float32, float64, float16 or bfloat16.");
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `fastreg.functional` asks of its arguments, and how it words the answer."""
 
+import functools
 import math
 import numbers
 import operator
@@ -13,25 +14,33 @@ DTYPES = ("float32", "float64", "float16", "bfloat16")
 MASK_EPSILON = 1e-7
 
 
+@functools.lru_cache
+def name_of(dtype):
+    """The name of `dtype`; None in another byte order, where the name would be the same."""
+    return dtype.name if dtype.isnative else None
+
+
+@functools.lru_cache
 def statistics_dtype(dtype):
     """The dtype of per-channel arrays that go with an array of `dtype`."""
     return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
+def _either(dtypes):
+    return " or ".join([", ".join(dtypes[:-1]), dtypes[-1]] if len(dtypes) > 1 else dtypes)
+
+
 def array(value, name, *, dtypes=DTYPES, shape=None):
     """`value`, if it is a C-contiguous array of one of `dtypes` (and of `shape`)."""
-    expected = " or ".join([", ".join(dtypes[:-1]), dtypes[-1]] if len(dtypes) > 1 else dtypes)
     if not isinstance(value, np.ndarray):
         raise TypeError(
             f"Invalid type received for argument `{name}`. Expected a numpy array of "
-            f"{expected}. Received: {type(value).__name__} (convert it with np.asarray)"
+            f"{_either(dtypes)}. Received: {type(value).__name__} (convert it with np.asarray)"
         )
-    if value.dtype.name not in dtypes or not value.dtype.isnative:
-        # A dtype of the other byte order has the same name.
-        received = value.dtype.name if value.dtype.isnative else value.dtype.str
+    if name_of(value.dtype) not in dtypes:
         raise TypeError(
-            f"Invalid dtype received for argument `{name}`. Expected {expected}. "
-            f"Received: {received} (convert it with {name}.astype)"
+            f"Invalid dtype received for argument `{name}`. Expected {_either(dtypes)}. "
+            f"Received: {name_of(value.dtype) or value.dtype.str} (convert it with {name}.astype)"
         )
     if shape is not None and value.shape != tuple(shape):
         raise ValueError(
@@ -51,15 +60,15 @@ def output(out, first, *others):
     """`out`, or a new array like `first`; it may share memory with `first` alone."""
     if out is None:
         return np.empty_like(first)
-    array(out, "out", dtypes=(first.dtype.name,), shape=first.shape)
+    if out is not first:
+        array(out, "out", dtypes=(name_of(first.dtype),), shape=first.shape)
     if not out.flags.writeable:
         raise ValueError(
             "Invalid array received for argument `out`. Expected a writable array. "
             "Received: a read-only array"
         )
     # Bounds tell all there is to know about contiguous arrays.
-    is_first = out.ctypes.data == first.ctypes.data
-    overlaps = np.may_share_memory(out, first) and not is_first
+    overlaps = np.may_share_memory(out, first) and out.ctypes.data != first.ctypes.data
     if overlaps or any(np.may_share_memory(out, o) for o in others if o is not None):
         raise ValueError(
             "Invalid array received for argument `out`. Expected the first argument itself or an "
@@ -69,6 +78,8 @@ def output(out, first, *others):
 
 
 def real(value, name):
+    if type(value) is float:
+        return value
     if not isinstance(value, numbers.Real):
         raise TypeError(
             f"Invalid type received for argument `{name}`. Expected a float. "
