@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/batch_norm_grid.h"
+#include "core/stores.h"
 #include "fastreg/half.h"
 #include "fastreg/isa.h"
 #include "kernels/table.h"
@@ -26,10 +27,11 @@ class Normalization {
     offset_.set(channel, offset);
   }
   void run(const T* x, T* y, const Executor& executor) const {
+    const Stores stores = grid_.is_aligned<T>() ? stores_for(y, grid_.size(), x) : Stores::kCached;
     parallel_for(grid_.tasks(), executor, [&](int64_t task) {
       kernels().of(x).batch_norm.normalize(
-          grid_.block(task), x, {mean_.data(), mean_rest_.data(), scale_.data(), offset_.data()},
-          y);
+          grid_.block(task), x, {mean_.data(), mean_rest_.data(), scale_.data(), offset_.data()}, y,
+          stores);
     });
   }
 

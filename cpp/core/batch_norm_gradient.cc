@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "core/batch_norm_grid.h"
+#include "core/stores.h"
 #include "fastreg/batch_norm.h"
 #include "fastreg/isa.h"
 #include "kernels/table.h"
@@ -68,11 +69,14 @@ void batch_norm_gradient(const BatchNormShape& shape, const BatchNormGradient<T>
     slope.set(channel, -2.0 * by_variance / count);
     offset.set(channel, by_mean / count);
   });
+  const Stores stores = args.grad_x != args.x && grid.is_aligned<T>()
+                            ? stores_for(args.grad_x, grid.size(), args.grad)
+                            : Stores::kCached;
   parallel_for(grid.tasks(), executor, [&](int64_t task) {
     kernels().of(args.x).batch_norm.gradient(grid.block(task), args.grad, args.x, args.weights,
                                              {scale.data(), grad_mean.data(), mean.data(),
                                               mean_rest.data(), slope.data(), offset.data()},
-                                             args.grad_x);
+                                             args.grad_x, stores);
   });
 }
 

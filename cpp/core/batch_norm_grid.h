@@ -29,6 +29,13 @@ class BatchNormGrid {
   int64_t part(int64_t task) const { return task / channel_parts(); }
   BatchNormBlock block(int64_t task) const;
   bool has_last_row() const { return last_row_width_ > 0; }
+  int64_t size() const { return (outer_ * width_ + last_row_width_) * inner_; }
+  // Whether blocks of an aligned array of T begin on borders of 64 bytes, in each of their rows.
+  template <typename T>
+  bool is_aligned() const {
+    constexpr int64_t kLine = 64 / sizeof(T);
+    return inner_ > 1 ? inner_ % kLine == 0 : width_ % kLine == 0;
+  }
 
  private:
   int64_t inner_parts() const { return ceil_div(inner_, inner_step_); }

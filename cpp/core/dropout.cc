@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/chunks.h"
+#include "core/stores.h"
 #include "fastreg/isa.h"
 #include "kernels/philox.h"
 #include "kernels/table.h"
@@ -98,8 +99,10 @@ void dropout(const T* x, int64_t n, const DropoutSpec& spec, T* y, const Executo
     return;
   }
   const MaskStream stream = stream_of(spec);
+  const Stores stores = stores_for(y, n, x);
   for_each_chunk(n, executor, [&](int64_t, int64_t begin, int64_t size) {
-    kernels().of(x).dropout.drop(stream, begin, x + begin, size, scale_of(spec.rate), y + begin);
+    kernels().of(x).dropout.drop(stream, begin, x + begin, size, scale_of(spec.rate), y + begin,
+                                 stores);
   });
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/chunks.h"
+#include "core/stores.h"
 #include "fastreg/isa.h"
 #include "kernels/table.h"
 
@@ -21,11 +22,18 @@ double evaluate(const T* w, int64_t n, double l1, double l2, bool wants_penalty,
   const StrictFloat guard;
   const PenaltyKernels<T>& kernel = kernels().of(w).penalty;
   const int terms = terms_of(l1, l2);
+  // Sums that have to be taken once more need w as it was.
+  const bool has_one_pass = wants_penalty && gradient && gradient != w && terms != kNoPenalty;
+  const Stores stores = stores_for(gradient, n, w);
   std::vector<PenaltySums> partial(wants_penalty ? chunk_count(n) : 0);
   for_each_chunk(n, executor, [&](int64_t chunk, int64_t begin, int64_t size) {
+    if (has_one_pass) {
+      partial[chunk] =
+          kernel.sums_and_gradient(w + begin, size, terms, l1, 2.0 * l2, gradient + begin, stores);
+      return;
+    }
     if (wants_penalty) partial[chunk] = kernel.sums(w + begin, size, terms);
-    // The chunk is in the cache: the second reading is free.
-    if (gradient) kernel.gradient(w + begin, size, terms, l1, 2.0 * l2, gradient + begin);
+    if (gradient) kernel.gradient(w + begin, size, terms, l1, 2.0 * l2, gradient + begin, stores);
   });
   PenaltySums total = {0.0, 0.0};
   for (const PenaltySums& sums : partial) {

@@ -8,6 +8,9 @@ namespace fastreg {
 namespace FASTREG_KERNEL_ISA {
 namespace {
 
+// Bytes.
+constexpr int kAhead = 2048;
+
 enum class Weighted { kNot, kBySample, kByElement };
 
 template <Weighted kKind>
@@ -38,7 +41,9 @@ void moments_of(const BatchNormBlock& block, const T* x, const Compute<T>* weigh
   double* const all_sums[] = {sums.sum, sums.squares, sums.weights};
   sum_channels<kSums>(
       block, all_sums, [=](auto channel) { return channel(shift); },
-      [=](V shift, int64_t index, auto sample, auto lanes, V* terms) {
+      [=](V shift, Place place, auto sample, auto lanes, V* terms) {
+        const int64_t index = place.index;
+        prefetch<V::kLanes * sizeof(T), Prefetch::kReadingL2>(x + place.later);
         V d = (V::load(x + index, lanes) - shift).first(lanes);
         if constexpr (kWeighted == Weighted::kNot) {
           terms[0] = d;
@@ -62,18 +67,21 @@ void moments(const BatchNormBlock& block, const T* x, const BatchNormWeights<Com
 
 template <typename T>
 void normalize(const BatchNormBlock& block, const T* x,
-               const NormalizeCoefficients<Compute<T>>& coefficients, T* y) noexcept {
+               const NormalizeCoefficients<Compute<T>>& coefficients, T* y,
+               Stores stores) noexcept {
   using V = Vec<Compute<T>>;
   struct Channel {
     V mean, mean_rest, scale, offset;
   };
   for_each<V>(
-      block,
-      [&](auto channel) {
+      block, stores,
+      [=](auto channel) {
         return Channel{channel(coefficients.mean), channel(coefficients.mean_rest),
                        channel(coefficients.scale), channel(coefficients.offset)};
       },
-      [=](const Channel& c, int64_t index, auto, auto lanes) {
+      [=](const Channel& c, Place place, auto, auto lanes) {
+        const int64_t index = place.index;
+        prefetch<V::kLanes * sizeof(T)>(x + place.later);
         const V centered = (V::load(x + index, lanes) - c.mean) - c.mean_rest;
         (centered * c.scale + c.offset).store(y + index, lanes);
       });
@@ -87,7 +95,10 @@ void gradient_sums_of(const BatchNormBlock& block, const T* grad, const T* x,
   double* const all_sums[] = {sums.grad, sums.grad_centered, sums.centered, sums.weights};
   sum_channels<kSums>(
       block, all_sums, [=](auto channel) { return channel(mean); },
-      [=](V mean, int64_t index, auto sample, auto lanes, V* terms) {
+      [=](V mean, Place place, auto sample, auto lanes, V* terms) {
+        const int64_t index = place.index;
+        prefetch<V::kLanes * sizeof(T), Prefetch::kReadingL2>(x + place.later);
+        prefetch<V::kLanes * sizeof(T), Prefetch::kReadingL2>(grad + place.later);
         const V centered = (V::load(x + index, lanes) - mean).first(lanes);
         terms[0] = V::load(grad + index, lanes);
         terms[1] = terms[0] * centered;
@@ -112,19 +123,22 @@ void gradient_sums(const BatchNormBlock& block, const T* grad, const T* x,
 
 template <typename T, Weighted kWeighted>
 void gradient_of(const BatchNormBlock& block, const T* grad, const T* x, const Compute<T>* weights,
-                 const GradientCoefficients<Compute<T>>& coefficients, T* grad_x) {
+                 const GradientCoefficients<Compute<T>>& coefficients, T* grad_x, Stores stores) {
   using V = Vec<Compute<T>>;
   struct Channel {
     V scale, grad_mean, mean, mean_rest, slope, offset;
   };
   for_each<V>(
-      block,
-      [&](auto channel) {
+      block, stores,
+      [=](auto channel) {
         return Channel{channel(coefficients.scale), channel(coefficients.grad_mean),
                        channel(coefficients.mean),  channel(coefficients.mean_rest),
                        channel(coefficients.slope), channel(coefficients.offset)};
       },
-      [=](const Channel& c, int64_t index, auto sample, auto lanes) {
+      [=](const Channel& c, Place place, auto sample, auto lanes) {
+        const int64_t index = place.index;
+        prefetch<V::kLanes * sizeof(T)>(x + place.later);
+        prefetch<V::kLanes * sizeof(T)>(grad + place.later);
         const V g = V::load(grad + index, lanes);
         const V centered = (V::load(x + index, lanes) - c.mean) - c.mean_rest;
         const V through_statistics = centered * c.slope - c.offset;
@@ -143,9 +157,11 @@ void gradient_of(const BatchNormBlock& block, const T* grad, const T* x, const C
 template <typename T>
 void gradient(const BatchNormBlock& block, const T* grad, const T* x,
               const BatchNormWeights<Compute<T>>& weights,
-              const GradientCoefficients<Compute<T>>& coefficients, T* grad_x) noexcept {
+              const GradientCoefficients<Compute<T>>& coefficients, T* grad_x,
+              Stores stores) noexcept {
   with_kind(weights, [&](auto kind) {
-    gradient_of<T, decltype(kind)::value>(block, grad, x, weights.values, coefficients, grad_x);
+    gradient_of<T, decltype(kind)::value>(block, grad, x, weights.values, coefficients, grad_x,
+                                          stores);
   });
 }
 

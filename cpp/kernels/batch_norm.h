@@ -7,6 +7,7 @@
 
 #include "fastreg/dtype.h"
 #include "fastreg/weights.h"
+#include "kernels/stores.h"
 
 namespace fastreg {
 
@@ -53,7 +54,7 @@ struct BatchNormKernels {
                   const double* shift, const MomentSums& sums) noexcept;
   // 1 load and 1 store an element.
   void (*normalize)(const BatchNormBlock& block, const T* x,
-                    const NormalizeCoefficients<S>& coefficients, T* y) noexcept;
+                    const NormalizeCoefficients<S>& coefficients, T* y, Stores stores) noexcept;
   // 2 loads an element.
   void (*gradient_sums)(const BatchNormBlock& block, const T* grad, const T* x,
                         const BatchNormWeights<S>& weights, const S* mean,
@@ -61,7 +62,7 @@ struct BatchNormKernels {
   // 2 loads and 1 store an element.
   void (*gradient)(const BatchNormBlock& block, const T* grad, const T* x,
                    const BatchNormWeights<S>& weights, const GradientCoefficients<S>& coefficients,
-                   T* grad_x) noexcept;
+                   T* grad_x, Stores stores) noexcept;
 };
 
 }  // namespace fastreg

@@ -9,41 +9,47 @@ namespace fastreg {
 namespace FASTREG_KERNEL_ISA {
 namespace {
 
-template <typename V, typename T, typename Lanes>
-inline void keep_some(uint64_t bits, const T* x, Lanes lanes, V scale, T* y) {
-  (V::load(x, lanes) * scale).keep(bits).store(y, lanes);
+// Elements.
+constexpr int64_t kAhead = 512;
+
+// The first n elements of a tile, in vectors of V.
+template <typename V, typename Tile, typename T, typename WholeLanes>
+[[gnu::always_inline]] inline void keep_tile(const Tile& keep, const T* x, int64_t n, V scale, T* y,
+                                             WholeLanes whole) {
+  constexpr int kParts = Keep::kLanes / V::kLanes;
+  const auto step = [&](int64_t i, auto lanes) {
+    const int64_t vector = i / V::kLanes;
+    (V::load(x + i, lanes) * scale)
+        .keep(keep[vector / kParts], static_cast<int>(vector % kParts))
+        .store(y + i, lanes);
+  };
+  if (n < kMaskTile) return map<V>(n, step, whole);
+#pragma GCC unroll 64
+  for (int64_t i = 0; i < kMaskTile; i += V::kLanes) step(i, whole);
 }
 
-// At most 64 elements, one bit each.
-template <typename V, typename T>
-inline void keep_word(uint64_t bits, const T* x, int64_t n, V scale, T* y) {
-  if (n >= 64) {
-#pragma GCC unroll 32
-    for (int i = 0; i < 64; i += V::kLanes) {
-      keep_some<V>(bits >> i, x + i, Whole{}, scale, y + i);
-    }
-    return;
-  }
-  map<V>(n, [=](int64_t i, auto lanes) { keep_some<V>(bits >> i, x + i, lanes, scale, y + i); });
-}
-
-template <Rng kRng, typename T>
-void drop_with(const MaskStream& stream, int64_t first, const T* x, int64_t n, double scale, T* y) {
+template <typename Mask, typename T>
+void drop_with(const MaskStream& stream, int64_t first, const T* x, int64_t n, double scale, T* y,
+               Stores stores) {
   using V = Vec<Compute<T>>;
   const V scale_all = V::all(static_cast<Compute<T>>(scale));
-  for_each_tile<kRng>(stream, first, n, [=](int64_t i, const uint64_t (&bits)[2]) {
-    prefetch_ahead<false, kMaskTile * sizeof(T)>(x + i);
-    prefetch_ahead<true, kMaskTile * sizeof(T)>(y + i);
-    keep_word<V>(bits[0], x + i, n - i, scale_all, y + i);
-    if (n - i > 64) keep_word<V>(bits[1], x + i + 64, n - i - 64, scale_all, y + i + 64);
+  with_stores(stores, [&](auto whole) {
+    for_each_tile<Mask>(stream, first, n, [=](int64_t i, const auto& keep) {
+      prefetch<kMaskTile * sizeof(T)>(x + i + kAhead);
+      if constexpr (!decltype(whole)::kStreams) {
+        prefetch<kMaskTile * sizeof(T), Prefetch::kWriting>(y + i + kAhead);
+      }
+      keep_tile<V>(keep, x + i, n - i, scale_all, y + i, whole);
+    });
   });
 }
 
 template <typename T>
-void drop(const MaskStream& stream, int64_t first, const T* x, int64_t n, double scale,
-          T* y) noexcept {
-  if (stream.rng == Rng::kFast) return drop_with<Rng::kFast>(stream, first, x, n, scale, y);
-  drop_with<Rng::kKeras>(stream, first, x, n, scale, y);
+void drop(const MaskStream& stream, int64_t first, const T* x, int64_t n, double scale, T* y,
+          Stores stores) noexcept {
+  with_mask(stream.rng, [=](auto mask) {
+    drop_with<typename decltype(mask)::type>(stream, first, x, n, scale, y, stores);
+  });
 }
 
 template <typename T>
@@ -57,21 +63,27 @@ void apply(const uint64_t* bits, int64_t offset, bool repeat, const T* x, int64_
   };
   const uint64_t repeated = bits[offset / 64] >> (offset % 64) & 1 ? ~uint64_t{0} : 0;
   for (int64_t i = 0; i < n; i += 64) {
-    keep_word<V>(repeat ? repeated : word_at(offset + i), x + i, n - i, scale_all, y + i);
+    const uint64_t word = repeat ? repeated : word_at(offset + i);
+    map<V>(n - i < 64 ? n - i : 64, [=](int64_t k, auto lanes) {
+      const Keep keep = Keep::of(word >> k);
+      (V::load(x + i + k, lanes) * scale_all).keep(keep, 0).store(y + i + k, lanes);
+    });
   }
 }
 
-template <Rng kRng>
-void bits_with(const MaskStream& stream, int64_t first, int64_t n, uint64_t* bits) {
-  for_each_tile<kRng>(stream, first, n, [=](int64_t i, const uint64_t (&tile)[2]) {
-    bits[i / 64] = tile[0];
-    bits[i / 64 + 1] = tile[1];
-  });
-}
-
 void bits(const MaskStream& stream, int64_t first, int64_t n, uint64_t* bits) noexcept {
-  if (stream.rng == Rng::kFast) return bits_with<Rng::kFast>(stream, first, n, bits);
-  bits_with<Rng::kKeras>(stream, first, n, bits);
+  with_mask(stream.rng, [=](auto mask) {
+    for_each_tile<typename decltype(mask)::type>(
+        stream, first, n, [=](int64_t i, const auto& keep) {
+          for (int word = 0; word < kMaskTile / 64; ++word) {
+            uint64_t drawn = 0;
+            for (int at = 0; at < 64; at += Keep::kLanes) {
+              drawn |= keep[(64 * word + at) / Keep::kLanes].bits() << at;
+            }
+            bits[i / 64 + word] = drawn;
+          }
+        });
+  });
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "fastreg/rng.h"
+#include "kernels/stores.h"
 
 namespace fastreg {
 
@@ -27,8 +28,8 @@ struct MaskKernels {
 template <typename T>
 struct DropoutKernels {
   // y = kept ? x * scale : 0 for mask elements first, first + 1, ... 1 load and 1 store an element.
-  void (*drop)(const MaskStream& stream, int64_t first, const T* x, int64_t n, double scale,
-               T* y) noexcept;
+  void (*drop)(const MaskStream& stream, int64_t first, const T* x, int64_t n, double scale, T* y,
+               Stores stores) noexcept;
   // The same with a mask drawn before, from bit `offset` of `bits` on; with `repeat` that one bit
   // serves all n elements.
   void (*apply)(const uint64_t* bits, int64_t offset, bool repeat, const T* x, int64_t n,

@@ -31,66 +31,112 @@ struct Spread {
   }
 };
 
-inline int64_t index_of(const BatchNormBlock& block, int64_t outer, int64_t channel,
-                        int64_t inner) {
-  return (outer * block.channels + channel) * block.inner + inner;
+// Where a vector lies in x, and what will be wanted some time later.
+struct Place {
+  int64_t index, later;
+
+  // Rows are cut into pieces no longer than a page, which a processor does not look beyond: the
+  // same channels of the next rows are asked for.
+  static Place of_row(const BatchNormBlock& block, int64_t row, int64_t channel, int64_t rows) {
+    const int64_t index = row * block.channels + channel;
+    return {index, index + rows * block.channels};
+  }
+  static Place of_run(const BatchNormBlock& block, int64_t outer, int64_t channel, int64_t inner) {
+    constexpr int64_t kAhead = 512;
+    const int64_t index = (outer * block.channels + channel) * block.inner + inner;
+    return {index, index + kAhead};
+  }
+};
+
+// How many rows share one load of the per-channel arrays. Streamed rows follow one another in
+// memory; only wide ones, whose arrays fill the first-level cache, go in pairs.
+template <typename WholeLanes>
+inline int64_t rows_together(const BatchNormBlock& block) {
+  constexpr int64_t kRows = 8, kWideRow = 1024;
+  if constexpr (!WholeLanes::kStreams) return kRows;
+  return block.channels >= kWideRow ? 2 : 1;
 }
 
-// Rows that share one load of the per-channel arrays.
-constexpr int64_t kRows = 8;
-
-// step(prepare(channel reader), index in x, sample reader, lanes) for every vector of the block.
-template <typename V, typename Prepare, typename Step>
-inline void for_each(const BatchNormBlock& block, Prepare prepare, Step step) {
+// step(prepare(channel reader), place, sample reader, lanes) for every vector of the block.
+template <typename V, typename Prepare, typename Step, typename WholeLanes>
+inline void for_each_of(const BatchNormBlock& block, Prepare prepare, Step step, WholeLanes whole) {
   if (block.inner == 1) {
-    for (int64_t row = block.outer_begin; row < block.outer_end; row += kRows) {
-      const int64_t end = row + kRows < block.outer_end ? row + kRows : block.outer_end;
-      map<V>(block.channel_end - block.channel_begin, [&](int64_t i, auto lanes) {
+    const int64_t together = rows_together<WholeLanes>(block);
+    for (int64_t row = block.outer_begin; row < block.outer_end; row += together) {
+      const int64_t end = row + together < block.outer_end ? row + together : block.outer_end;
+      const auto on_rows = [=](int64_t i, auto lanes) {
         const int64_t channel = block.channel_begin + i;
         const auto coefficients = prepare(Across<V, decltype(lanes)>{channel, lanes});
         for (int64_t r = row; r < end; ++r) {
-          step(coefficients, index_of(block, r, channel, 0), Spread<V>{r}, lanes);
+          step(coefficients, Place::of_row(block, r, channel, together), Spread<V>{r}, lanes);
         }
-      });
+      };
+      map<V>(block.channel_end - block.channel_begin, on_rows, whole);
     }
     return;
   }
   for (int64_t channel = block.channel_begin; channel < block.channel_end; ++channel) {
     const auto coefficients = prepare(Spread<V>{channel});
     for (int64_t outer = block.outer_begin; outer < block.outer_end; ++outer) {
-      map<V>(block.inner_end - block.inner_begin, [&](int64_t i, auto lanes) {
+      const auto on_run = [=](int64_t i, auto lanes) {
         const int64_t inner = block.inner_begin + i;
-        step(coefficients, index_of(block, outer, channel, inner),
+        step(coefficients, Place::of_run(block, outer, channel, inner),
              Across<V, decltype(lanes)>{outer * block.inner + inner, lanes}, lanes);
-      });
+      };
+      map<V>(block.inner_end - block.inner_begin, on_run, whole);
     }
   }
 }
 
+template <typename V, typename Prepare, typename Step>
+inline void for_each(const BatchNormBlock& block, Stores stores, Prepare prepare, Step step) {
+  with_stores(stores, [&](auto whole) { for_each_of<V>(block, prepare, step, whole); });
+}
+
+// All rows of kVectors neighbouring vectors of channels, whose sums stay in registers meanwhile.
+template <int kSums, int kVectors, typename Prepare, typename Step, typename Lanes>
+inline void sum_columns(const BatchNormBlock& block, int64_t channel, double* const* sums,
+                        Prepare prepare, Step step, Lanes lanes) {
+  using V = Vec<double>;
+  constexpr int64_t kRowsAhead = 32;
+  using Coefficients = decltype(prepare(Across<V, Lanes>{channel, lanes}));
+  Coefficients coefficients[kVectors];
+  V total[kVectors][kSums];
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) {
+    coefficients[v] = prepare(Across<V, Lanes>{channel + v * V::kLanes, lanes});
+    for (int s = 0; s < kSums; ++s) total[v][s] = V::zero();
+  }
+  for (int64_t row = block.outer_begin; row < block.outer_end; ++row) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      V terms[kSums];
+      const Place place = Place::of_row(block, row, channel + v * V::kLanes, kRowsAhead);
+      step(coefficients[v], place, Spread<V>{row}, lanes, terms);
+      for (int s = 0; s < kSums; ++s) total[v][s] = total[v][s] + terms[s];
+    }
+  }
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) {
+    for (int s = 0; s < kSums; ++s) total[v][s].store(sums[s] + channel + v * V::kLanes, lanes);
+  }
+}
+
 // sums[s][channel] = sum over the block's samples of the s-th term that
-// step(prepare(channel reader), index in x, sample reader, lanes, terms) gives, in double.
+// step(prepare(channel reader), place, sample reader, lanes, terms) gives, in double.
 template <int kSums, typename Prepare, typename Step>
 inline void sum_channels(const BatchNormBlock& block, double* const* sums, Prepare prepare,
                          Step step) {
   using V = Vec<double>;
   if (block.inner == 1) {
-    for (int s = 0; s < kSums; ++s) {
-      for (int64_t c = block.channel_begin; c < block.channel_end; ++c) sums[s][c] = 0.0;
+    constexpr int kVectors = V::kLanes;
+    int64_t channel = block.channel_begin;
+    for (; channel + kVectors * V::kLanes <= block.channel_end; channel += kVectors * V::kLanes) {
+      sum_columns<kSums, kVectors>(block, channel, sums, prepare, step, Whole{});
     }
-    for (int64_t row = block.outer_begin; row < block.outer_end; row += kRows) {
-      const int64_t end = row + kRows < block.outer_end ? row + kRows : block.outer_end;
-      map<V>(block.channel_end - block.channel_begin, [&](int64_t i, auto lanes) {
-        const int64_t channel = block.channel_begin + i;
-        const auto coefficients = prepare(Across<V, decltype(lanes)>{channel, lanes});
-        V total[kSums], terms[kSums];
-        for (int s = 0; s < kSums; ++s) total[s] = V::load(sums[s] + channel, lanes);
-        for (int64_t r = row; r < end; ++r) {
-          step(coefficients, index_of(block, r, channel, 0), Spread<V>{r}, lanes, terms);
-          for (int s = 0; s < kSums; ++s) total[s] = total[s] + terms[s];
-        }
-        for (int s = 0; s < kSums; ++s) total[s].store(sums[s] + channel, lanes);
-      });
-    }
+    map<V>(block.channel_end - channel, [&](int64_t i, auto lanes) {
+      sum_columns<kSums, 1>(block, channel + i, sums, prepare, step, lanes);
+    });
     return;
   }
   for (int64_t channel = block.channel_begin; channel < block.channel_end; ++channel) {
@@ -101,7 +147,7 @@ inline void sum_channels(const BatchNormBlock& block, double* const* sums, Prepa
       map_reduce<V, kSums>(
           block.inner_end - block.inner_begin, lane_sums, [&](int64_t i, auto lanes, V* terms) {
             const int64_t inner = block.inner_begin + i;
-            step(coefficients, index_of(block, outer, channel, inner),
+            step(coefficients, Place::of_run(block, outer, channel, inner),
                  Across<V, decltype(lanes)>{outer * block.inner + inner, lanes}, lanes, terms);
           });
     }

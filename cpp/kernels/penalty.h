@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/stores.h"
+
 namespace fastreg {
 
 struct PenaltySums {
@@ -18,7 +20,12 @@ struct PenaltyKernels {
   // Sums of the terms wanted, 0 for the others.
   PenaltySums (*sums)(const T* w, int64_t n, int terms) noexcept;
   // gradient = a * sign(w) + b * w, without the terms that are not wanted.
-  void (*gradient)(const T* w, int64_t n, int terms, double a, double b, T* gradient) noexcept;
+  void (*gradient)(const T* w, int64_t n, int terms, double a, double b, T* gradient,
+                   Stores stores) noexcept;
+  // Both from one load and one store an element; gradient is not w, and terms
+  // are wanted.
+  PenaltySums (*sums_and_gradient)(const T* w, int64_t n, int terms, double a, double b,
+                                   T* gradient, Stores stores) noexcept;
 };
 
 }  // namespace fastreg

@@ -3,13 +3,17 @@
 // instruction set that this file is compiled for:
 //
 //   Vec<S>    kLanes values of S (float or double); zero, all, load, store, + - *, abs, sign,
-//             first(n) (the other lanes 0), keep(bits) (lanes of clear bits +0), where_nonzero.
+//             first(n) (the other lanes 0), keep(which, part) (the other lanes +0), where_nonzero.
 //             load and store convert from and to any element type.
+//   Keep      one truth per lane of Vec<float>, which Vec<double> takes in parts: of(bits), the
+//   bits
+//             at(bits, i) of a bit map where i is a multiple of kLanes, bits().
 //   Words     one 32-bit word of kBlocks Philox blocks, each in the low half of a 64-bit lane
 //             (what stands in the high half is never read).
 //
 // A load or store takes the number of lanes as a type: Whole, or Counted for the end of an array.
-// Lanes that a counted load misses are 0.
+// Lanes that a counted load misses are 0. Streamed is Whole for a load; a store goes past the
+// caches, to an address aligned to what is stored, and finish_stores() comes after the last one.
 //
 // These headers stand in a clean room: everything has internal linkage or the namespace of its
 // instruction set, and no library code is inlined. The linker keeps one copy of equal inline
@@ -23,7 +27,12 @@
 namespace fastreg {
 namespace FASTREG_KERNEL_ISA {
 
-struct Whole {};
+struct Whole {
+  static constexpr bool kStreams = false;
+};
+struct Streamed : Whole {
+  static constexpr bool kStreams = true;
+};
 struct Counted {
   int64_t n;
 };

@@ -28,11 +28,33 @@ static inline __m128i load_halves(const void* p, Counted count, int lanes) {
 static inline void store_halves(void* p, Whole, __m128i v) {
   _mm_storeu_si128(static_cast<__m128i*>(p), v);
 }
+static inline void store_halves(void* p, Streamed, __m128i v) {
+  _mm_stream_si128(static_cast<__m128i*>(p), v);
+}
 static inline void store_halves(void* p, Counted count, __m128i v) {
   alignas(16) uint16_t some[8];
   _mm_store_si128(reinterpret_cast<__m128i*>(some), v);
   for (int i = 0; i < 8 && i < count.n; ++i) static_cast<uint16_t*>(p)[i] = some[i];
 }
+
+static inline void finish_stores() { _mm_sfence(); }
+
+struct Keep {
+  static constexpr int kLanes = 8;
+  __m256i lanes;
+
+  static Keep of(uint64_t bits) {
+    const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i set = _mm256_and_si256(_mm256_set1_epi32(static_cast<int32_t>(bits)), lane);
+    return {_mm256_cmpeq_epi32(set, lane)};
+  }
+  static Keep at(const uint64_t* bits, int64_t i) {
+    return of(reinterpret_cast<const unsigned char*>(bits)[i >> 3]);
+  }
+  uint64_t bits() const {
+    return static_cast<uint64_t>(_mm256_movemask_ps(_mm256_castsi256_ps(lanes)));
+  }
+};
 
 template <>
 struct Vec<float> {
@@ -58,6 +80,7 @@ struct Vec<float> {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bfloats), 16));
   }
   void store(float* p, Whole) const { _mm256_storeu_ps(p, v); }
+  void store(float* p, Streamed) const { _mm256_stream_ps(p, v); }
   void store(float* p, Counted count) const { _mm256_maskstore_ps(p, lanes32_below(count.n), v); }
   template <typename Lanes>
   void store(Half* p, Lanes lanes) const {
@@ -76,10 +99,8 @@ struct Vec<float> {
     const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(kept, kept), 0x08);
     store_halves(p, lanes, _mm256_castsi256_si128(packed));
   }
-  Vec keep(uint64_t bits) const {
-    const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
-    const __m256i set = _mm256_and_si256(_mm256_set1_epi32(static_cast<int32_t>(bits)), lane);
-    return {_mm256_and_ps(v, _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, lane)))};
+  Vec keep(Keep which, int = 0) const {
+    return {_mm256_and_ps(v, _mm256_castsi256_ps(which.lanes))};
   }
   friend Vec operator+(Vec a, Vec b) { return {_mm256_add_ps(a.v, b.v)}; }
   friend Vec operator-(Vec a, Vec b) { return {_mm256_sub_ps(a.v, b.v)}; }
@@ -124,11 +145,12 @@ struct Vec<double> {
     return {_mm256_cvtps_pd(_mm256_castps256_ps128(wide))};
   }
   void store(double* p, Whole) const { _mm256_storeu_pd(p, v); }
+  void store(double* p, Streamed) const { _mm256_stream_pd(p, v); }
   void store(double* p, Counted count) const { _mm256_maskstore_pd(p, lanes64_below(count.n), v); }
-  Vec keep(uint64_t bits) const {
-    const __m256i lane = _mm256_setr_epi64x(1, 2, 4, 8);
-    const __m256i set = _mm256_and_si256(_mm256_set1_epi64x(static_cast<int64_t>(bits)), lane);
-    return {_mm256_and_pd(v, _mm256_castsi256_pd(_mm256_cmpeq_epi64(set, lane)))};
+  Vec keep(Keep which, int part) const {
+    const __m128i lanes =
+        part == 0 ? _mm256_castsi256_si128(which.lanes) : _mm256_extracti128_si256(which.lanes, 1);
+    return {_mm256_and_pd(v, _mm256_castsi256_pd(_mm256_cvtepi32_epi64(lanes)))};
   }
   Vec first(Whole) const { return *this; }
   Vec first(Counted count) const {
@@ -162,6 +184,10 @@ struct Words {
     return {_mm256_add_epi64(_mm256_set1_epi64x(static_cast<int64_t>(first)),
                              _mm256_setr_epi64x(0, 2, 1, 3))};
   }
+  static Words load(const uint64_t* p) {
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+  }
+  void store(uint64_t* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
   static Words all(uint32_t word) { return {_mm256_set1_epi64x(word)}; }
   friend Words multiply(Words a, Words b) { return {_mm256_mul_epu32(a.v, b.v)}; }
   friend Words high(Words a) { return {_mm256_srli_epi64(a.v, 32)}; }
@@ -175,17 +201,14 @@ struct Words {
     back = _mm256_unpackhi_epi64(w01, w23);
   }
 
-  // One bit per word: its 23 low bits are no less than the threshold.
-  static uint64_t words_at_least(const Words (&c)[4], uint32_t threshold) {
+  // Keeps the words whose 23 low bits are no less than the threshold.
+  static void words_at_least(const Words (&c)[4], uint32_t threshold, Keep* keep) {
     __m256i front, back;
     in_order(c, front, back);
     const __m256i low_bits = _mm256_set1_epi32(0x7fffff);
     const __m256i below = _mm256_set1_epi32(static_cast<int32_t>(threshold) - 1);
-    const auto bits = [&](__m256i words) {
-      const __m256i kept = _mm256_cmpgt_epi32(_mm256_and_si256(words, low_bits), below);
-      return static_cast<uint64_t>(_mm256_movemask_ps(_mm256_castsi256_ps(kept)));
-    };
-    return bits(front) | bits(back) << 8;
+    keep[0].lanes = _mm256_cmpgt_epi32(_mm256_and_si256(front, low_bits), below);
+    keep[1].lanes = _mm256_cmpgt_epi32(_mm256_and_si256(back, low_bits), below);
   }
 
   // One bit per byte: it is greater than `byte`, or equal to it.

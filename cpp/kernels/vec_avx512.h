@@ -26,9 +26,28 @@ static inline __m128i load_eight_halves(const void* p, Counted count) {
 static inline void store_halves(void* p, Whole, __m256i v) {
   _mm256_storeu_si256(static_cast<__m256i*>(p), v);
 }
+static inline void store_halves(void* p, Streamed, __m256i v) {
+  _mm256_stream_si256(static_cast<__m256i*>(p), v);
+}
 static inline void store_halves(void* p, Counted count, __m256i v) {
   _mm256_mask_storeu_epi16(p, static_cast<__mmask16>(lane_mask(count.n, 16)), v);
 }
+
+static inline void finish_stores() { _mm_sfence(); }
+
+struct Keep {
+  static constexpr int kLanes = 16;
+  __mmask16 lanes;
+
+  static Keep of(uint64_t bits) { return {static_cast<__mmask16>(bits)}; }
+  static Keep at(const uint64_t* bits, int64_t i) {
+    Keep keep;
+    __builtin_memcpy(&keep.lanes, reinterpret_cast<const char*>(bits) + (i >> 3),
+                     sizeof keep.lanes);
+    return keep;
+  }
+  uint64_t bits() const { return lanes; }
+};
 
 template <>
 struct Vec<float> {
@@ -52,6 +71,7 @@ struct Vec<float> {
         _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load_halves(p, lanes)), 16))};
   }
   void store(float* p, Whole) const { _mm512_storeu_ps(p, v); }
+  void store(float* p, Streamed) const { _mm512_stream_ps(p, v); }
   void store(float* p, Counted count) const {
     _mm512_mask_storeu_ps(p, static_cast<__mmask16>(lane_mask(count.n, kLanes)), v);
   }
@@ -71,7 +91,7 @@ struct Vec<float> {
     const __m512i kept = _mm512_mask_mov_epi32(rounded, is_nan, quiet);
     store_halves(p, lanes, _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16)));
   }
-  Vec keep(uint64_t bits) const { return {_mm512_maskz_mov_ps(static_cast<__mmask16>(bits), v)}; }
+  Vec keep(Keep which, int = 0) const { return {_mm512_maskz_mov_ps(which.lanes, v)}; }
   friend Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
   friend Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
   friend Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
@@ -119,12 +139,15 @@ struct Vec<double> {
     return {_mm512_cvtps_pd(_mm256_castsi256_ps(bits))};
   }
   void store(double* p, Whole) const { _mm512_storeu_pd(p, v); }
+  void store(double* p, Streamed) const { _mm512_stream_pd(p, v); }
   void store(double* p, Counted count) const {
     _mm512_mask_storeu_pd(p, static_cast<__mmask8>(lane_mask(count.n, kLanes)), v);
   }
-  Vec keep(uint64_t bits) const { return {_mm512_maskz_mov_pd(static_cast<__mmask8>(bits), v)}; }
+  Vec keep(Keep which, int part) const {
+    return {_mm512_maskz_mov_pd(static_cast<__mmask8>(which.lanes >> (kLanes * part)), v)};
+  }
   Vec first(Whole) const { return *this; }
-  Vec first(Counted count) const { return keep(lane_mask(count.n, kLanes)); }
+  Vec first(Counted count) const { return keep(Keep::of(lane_mask(count.n, kLanes)), 0); }
   friend Vec operator+(Vec a, Vec b) { return {_mm512_add_pd(a.v, b.v)}; }
   friend Vec operator-(Vec a, Vec b) { return {_mm512_sub_pd(a.v, b.v)}; }
   friend Vec operator*(Vec a, Vec b) { return {_mm512_mul_pd(a.v, b.v)}; }
@@ -157,6 +180,8 @@ struct Words {
     return {_mm512_add_epi64(_mm512_set1_epi64(static_cast<int64_t>(first)),
                              _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7))};
   }
+  static Words load(const uint64_t* p) { return {_mm512_loadu_si512(p)}; }
+  void store(uint64_t* p) const { _mm512_storeu_si512(p, v); }
   static Words all(uint32_t word) { return {_mm512_set1_epi64(word)}; }
   friend Words multiply(Words a, Words b) { return {_mm512_mul_epu32(a.v, b.v)}; }
   friend Words high(Words a) { return {_mm512_srli_epi64(a.v, 32)}; }
@@ -177,15 +202,14 @@ struct Words {
         _mm512_mask_moveldup_ps(_mm512_castsi512_ps(low), 0xAAAA, _mm512_castsi512_ps(high)));
   }
 
-  // One bit per word: its 23 low bits are no less than the threshold.
-  static uint64_t words_at_least(const Words (&c)[4], uint32_t threshold) {
+  // Keeps the words whose 23 low bits are no less than the threshold.
+  static void words_at_least(const Words (&c)[4], uint32_t threshold, Keep* keep) {
     __m512i front, back;
     in_order(c, front, back);
     const __m512i low_bits = _mm512_set1_epi32(0x7fffff);
     const __m512i least = _mm512_set1_epi32(static_cast<int32_t>(threshold));
-    const uint64_t a = _mm512_cmpge_epu32_mask(_mm512_and_si512(front, low_bits), least);
-    const uint64_t b = _mm512_cmpge_epu32_mask(_mm512_and_si512(back, low_bits), least);
-    return a | b << 16;
+    keep[0].lanes = _mm512_cmpge_epu32_mask(_mm512_and_si512(front, low_bits), least);
+    keep[1].lanes = _mm512_cmpge_epu32_mask(_mm512_and_si512(back, low_bits), least);
   }
 
   // One bit per byte: it is greater than `byte`, or equal to it.

@@ -7,6 +7,18 @@
 namespace fastreg {
 namespace FASTREG_KERNEL_ISA {
 
+// There are no streaming stores: a Streamed store is a Whole one.
+static inline void finish_stores() {}
+
+struct Keep {
+  static constexpr int kLanes = 4;
+  uint64_t lanes;
+
+  static Keep of(uint64_t bits) { return {bits & 0xf}; }
+  static Keep at(const uint64_t* bits, int64_t i) { return of(bits[i / 64] >> (i % 64)); }
+  uint64_t bits() const { return lanes; }
+};
+
 template <typename S>
 struct Vec {
   using Value = S;
@@ -40,7 +52,8 @@ struct Vec {
   void store(T* p, Counted count) const {
     for (int lane = 0; lane < kLanes && lane < count.n; ++lane) p[lane] = from_compute<T>(v[lane]);
   }
-  Vec keep(uint64_t bits) const {
+  Vec keep(Keep which, int part = 0) const {
+    const uint64_t bits = which.lanes >> (kLanes * part);
     return each([&](int lane) { return bits >> lane & 1 ? v[lane] : S(0); });
   }
   Vec first(Whole) const { return *this; }
@@ -84,6 +97,12 @@ struct Words {
   static Words blocks(uint64_t first) {
     return each([=](int lane) { return first + static_cast<uint64_t>(lane); });
   }
+  static Words load(const uint64_t* p) {
+    return each([=](int lane) { return p[lane]; });
+  }
+  void store(uint64_t* p) const {
+    for (int lane = 0; lane < kBlocks; ++lane) p[lane] = v[lane];
+  }
   static Words all(uint32_t word) {
     return each([=](int) { return static_cast<uint64_t>(word); });
   }
@@ -98,14 +117,15 @@ struct Words {
   }
   friend Words xor3(const Words& a, const Words& b, const Words& c) { return a ^ b ^ c; }
 
-  // One bit per word: its 23 low bits are no less than the threshold.
-  static uint64_t words_at_least(const Words (&c)[4], uint32_t threshold) {
-    uint64_t bits = 0;
-    for (int word = 0; word < 4 * kBlocks; ++word) {
-      const uint64_t kept = (c[word % 4].v[word / 4] & 0x7fffff) >= threshold;
-      bits |= kept << word;
+  // Keeps the words whose 23 low bits are no less than the threshold.
+  static void words_at_least(const Words (&c)[4], uint32_t threshold, Keep* keep) {
+    for (int block = 0; block < kBlocks; ++block) {
+      keep[block].lanes = 0;
+      for (int word = 0; word < 4; ++word) {
+        const uint64_t is_kept = (c[word].v[block] & 0x7fffff) >= threshold;
+        keep[block].lanes |= is_kept << word;
+      }
     }
-    return bits;
   }
 
   // One bit per byte: it is greater than `byte`, or equal to it.

@@ -48,8 +48,8 @@ T scaled(T x, double scale) {
 }
 
 template <typename T>
-void drop(const MaskStream& stream, int64_t first, const T* x, int64_t n, double scale,
-          T* y) noexcept {
+void drop(const MaskStream& stream, int64_t first, const T* x, int64_t n, double scale, T* y,
+          Stores) noexcept {
   for (int64_t i = 0; i < n; ++i) y[i] = is_kept(stream, first + i) ? scaled(x[i], scale) : T{};
 }
 

@@ -22,7 +22,7 @@ PenaltySums sums(const T* w, int64_t n, int terms) noexcept {
 }
 
 template <typename T>
-void gradient(const T* w, int64_t n, int terms, double a, double b, T* gradient) noexcept {
+void gradient(const T* w, int64_t n, int terms, double a, double b, T* gradient, Stores) noexcept {
   for (int64_t i = 0; i < n; ++i) {
     const double x = to_compute(w[i]);
     const double sign = x > 0.0 ? 1.0 : x < 0.0 ? -1.0 : x;
@@ -32,11 +32,18 @@ void gradient(const T* w, int64_t n, int terms, double a, double b, T* gradient)
   }
 }
 
+template <typename T>
+PenaltySums sums_and_gradient(const T* w, int64_t n, int terms, double a, double b, T* to,
+                              Stores stores) noexcept {
+  gradient(w, n, terms, a, b, to, stores);
+  return sums(w, n, terms);
+}
+
 }  // namespace
 
 template <typename T>
 PenaltyKernels<T> penalty_kernels() {
-  return {sums<T>, gradient<T>};
+  return {sums<T>, gradient<T>, sums_and_gradient<T>};
 }
 
 #define FASTREG_INSTANTIATE(T) template PenaltyKernels<T> penalty_kernels<T>();

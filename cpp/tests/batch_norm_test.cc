@@ -54,10 +54,11 @@ void test_case(const Tables& tables, const Case& c, int64_t offset, int weights_
     for (Array<double>& sum : s) sums.push_back(std::move(sum));
     Array<T> y = Array<T>::random(c.size(), offset, 10);
     Array<T> grad_x = Array<T>::random(c.size(), offset, 11);
-    kernels->normalize(block, x.data(), {mean.data(), k.data(), k.data(), k.data()}, y.data());
+    kernels->normalize(block, x.data(), {mean.data(), k.data(), k.data(), k.data()}, y.data(),
+                       Stores::kCached);
     kernels->gradient(block, grad.data(), x.data(), weights,
                       {k.data(), k.data(), mean.data(), k.data(), k.data(), k.data()},
-                      grad_x.data());
+                      grad_x.data(), Stores::kCached);
     outputs.push_back(std::move(y));
     outputs.push_back(std::move(grad_x));
   }
@@ -75,6 +76,31 @@ void test_case(const Tables& tables, const Case& c, int64_t offset, int weights_
   }
 }
 
+// Stores past the caches write the same bits. Rows and runs begin on borders of 64 bytes.
+template <typename T>
+void test_streamed(const Tables& tables, const Case& c, Failures& failures) {
+  const T* type = nullptr;
+  const BatchNormKernels<T>& kernel = tables.isa->of(type).batch_norm;
+  using S = Compute<T>;
+  const Array<T> x = Array<T>::random(c.size(), 0, 3), grad = Array<T>::random(c.size(), 0, 4);
+  const Array<S> k = Array<S>::random(c.channels, 0, 6);
+  const BatchNormBlock all = {0, c.outer, 0, c.channels, 0, c.inner, c.channels, c.inner};
+  std::vector<Array<T>> outputs;
+  for (Stores stores : {Stores::kCached, Stores::kStreamed}) {
+    Array<T> y(c.size(), 0), grad_x(c.size(), 0);
+    kernel.normalize(all, x.data(), {k.data(), k.data(), k.data(), k.data()}, y.data(), stores);
+    kernel.gradient(all, grad.data(), x.data(), {nullptr, false},
+                    {k.data(), k.data(), k.data(), k.data(), k.data(), k.data()}, grad_x.data(),
+                    stores);
+    for (Array<T>* output : {&y, &grad_x}) {
+      failures.check(output->guards_are_intact(), "streamed outputs stay within their bounds");
+      outputs.push_back(std::move(*output));
+    }
+  }
+  failures.check(same_bits(outputs[0], outputs[2]), "streamed y has the same bits");
+  failures.check(same_bits(outputs[1], outputs[3]), "streamed grad_x has the same bits");
+}
+
 }  // namespace
 
 void test_batch_norm(const Tables& tables, Failures& failures) {
@@ -83,6 +109,12 @@ void test_batch_norm(const Tables& tables, Failures& failures) {
     cases.push_back({n, 13, 1});
     cases.push_back({9, n, 1});
     cases.push_back({2, 3, n});
+  }
+  for (const Case& c : {Case{9, 64, 1}, Case{3, 5, 128}}) {
+    test_streamed<float>(tables, c, failures);
+    test_streamed<double>(tables, c, failures);
+    test_streamed<Half>(tables, c, failures);
+    test_streamed<BFloat16>(tables, c, failures);
   }
   for (const Case& c : cases) {
     for (int64_t offset : offsets()) {

@@ -31,6 +31,12 @@ inline const std::vector<int64_t>& offsets() {
   return offsets;
 }
 
+// Streamed output has to be aligned.
+inline std::vector<Stores> stores_at(int64_t offset) {
+  if (offset == 0) return {Stores::kCached, Stores::kStreamed};
+  return {Stores::kCached};
+}
+
 struct Failures {
   int checks = 0, failures = 0;
   std::string where;

@@ -22,11 +22,14 @@ void test_length(const Tables& tables, const MaskStream& stream, int64_t n, int6
   const Array<T> x = Array<T>::random(n, offset, 2);
   // Near 2^32 blocks the counter carries into its second word.
   for (int64_t first : {int64_t{0}, 3 * kMaskTile, (int64_t{1} << 34) - kMaskTile}) {
-    Array<T> y(n, offset), expected(n, 0);
-    kernel.drop(stream, first, x.data(), n, 1.25, y.data());
-    reference.drop(stream, first, x.data(), n, 1.25, expected.data());
-    failures.check(same_bits(y, expected), "dropped elements");
-    failures.check(y.guards_are_intact(), "dropout stays within its bounds");
+    Array<T> expected(n, 0);
+    reference.drop(stream, first, x.data(), n, 1.25, expected.data(), Stores::kCached);
+    for (Stores stores : stores_at(offset)) {
+      Array<T> y(n, offset);
+      kernel.drop(stream, first, x.data(), n, 1.25, y.data(), stores);
+      failures.check(same_bits(y, expected), "dropped elements");
+      failures.check(y.guards_are_intact(), "dropout stays within its bounds");
+    }
   }
 
   std::vector<uint64_t> bits((n / kMaskTile + 2) * 2 + 1), expected_bits(bits.size());

@@ -24,13 +24,23 @@ void test_length(const Tables& tables, int64_t n, int64_t offset, Failures& fail
                                     sums.squares == best_sums.squares),
                    "sums have the same bits");
 
-    Array<T> gradient(n, offset), of_best(n, 0), of_reference(n, 0);
-    kernel.gradient(w.data(), n, terms, 0.3, 0.7, gradient.data());
-    best.gradient(w.data(), n, terms, 0.3, 0.7, of_best.data());
-    reference.gradient(w.data(), n, terms, 0.3, 0.7, of_reference.data());
-    failures.check(all_close(gradient, of_reference, kRounding<T>), "gradient");
-    failures.check(is_reference || same_bits(gradient, of_best), "gradient has the same bits");
-    failures.check(gradient.guards_are_intact(), "gradient stays within its bounds");
+    Array<T> of_best(n, 0), of_reference(n, 0);
+    best.gradient(w.data(), n, terms, 0.3, 0.7, of_best.data(), Stores::kCached);
+    reference.gradient(w.data(), n, terms, 0.3, 0.7, of_reference.data(), Stores::kCached);
+    for (Stores stores : stores_at(offset)) {
+      Array<T> gradient(n, offset), one_pass(n, offset);
+      kernel.gradient(w.data(), n, terms, 0.3, 0.7, gradient.data(), stores);
+      failures.check(all_close(gradient, of_reference, kRounding<T>), "gradient");
+      failures.check(is_reference || same_bits(gradient, of_best), "gradient has the same bits");
+      failures.check(gradient.guards_are_intact(), "gradient stays within its bounds");
+      if (terms == kNoPenalty) continue;
+      const PenaltySums both =
+          kernel.sums_and_gradient(w.data(), n, terms, 0.3, 0.7, one_pass.data(), stores);
+      failures.check(both.magnitudes == sums.magnitudes && both.squares == sums.squares &&
+                         same_bits(one_pass, gradient),
+                     "one pass gives the bits of two");
+      failures.check(one_pass.guards_are_intact(), "one pass stays within its bounds");
+    }
   }
 }
 
@@ -44,6 +54,11 @@ void test_range(const Tables& tables, Failures& failures) {
     const double m = magnitude;
     failures.check(std::fabs(sums.magnitudes / (257 * m) - 1) < 1e-6, "magnitudes of any range");
     failures.check(std::fabs(sums.squares / (257 * m * m) - 1) < 1e-6, "squares of any range");
+    Array<float> gradient(257, 0);
+    const PenaltySums both = kernel.sums_and_gradient(w.data(), 257, kL1 | kL2, 1.0, 0.5,
+                                                      gradient.data(), Stores::kCached);
+    failures.check(both.magnitudes == sums.magnitudes && both.squares == sums.squares,
+                   "sums of any range beside a gradient");
   }
 }
 
