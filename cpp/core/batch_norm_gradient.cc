@@ -27,6 +27,46 @@ void sum_gradients(const BatchNormGrid& grid, const T* grad, const T* x,
   });
 }
 
+// grad_x = scale * (grad - weight * grad_mean)
+//          - weight * (((x - mean) - mean_rest) * slope - offset)
+template <typename T>
+class GradientByInput {
+ public:
+  explicit GradientByInput(const BatchNormGrid& grid)
+      : grid_(grid),
+        scale_(grid),
+        grad_mean_(grid),
+        mean_(grid),
+        mean_rest_(grid),
+        slope_(grid),
+        offset_(grid) {}
+
+  void set(int64_t channel, double scale, double grad_mean, double mean, double mean_rest,
+           double slope, double offset) {
+    scale_.set(channel, scale);
+    grad_mean_.set(channel, grad_mean);
+    mean_.set(channel, mean);
+    mean_rest_.set(channel, mean_rest);
+    slope_.set(channel, slope);
+    offset_.set(channel, offset);
+  }
+  void run(const T* grad, const T* x, const BatchNormWeights<Compute<T>>& weights, T* grad_x,
+           const Executor& executor) const {
+    const bool may_stream = grad_x != x && grid_.is_aligned<T>();
+    const Stores stores = may_stream ? stores_for(grad_x, grid_.size(), grad) : Stores::kCached;
+    parallel_for(grid_.tasks(), executor, [&](int64_t task) {
+      kernels().of(x).batch_norm.gradient(grid_.block(task), grad, x, weights,
+                                          {scale_.data(), grad_mean_.data(), mean_.data(),
+                                           mean_rest_.data(), slope_.data(), offset_.data()},
+                                          grad_x, stores);
+    });
+  }
+
+ private:
+  const BatchNormGrid& grid_;
+  ChannelArray<Compute<T>> scale_, grad_mean_, mean_, mean_rest_, slope_, offset_;
+};
+
 }  // namespace
 
 template <typename T>
@@ -39,8 +79,7 @@ void batch_norm_gradient(const BatchNormShape& shape, const BatchNormGradient<T>
   sum_gradients(grid, args.grad, args.x, args.weights, args.mean, sums, executor);
 
   const SampleWeight all_samples = sample_weight(shape, args.weights, executor);
-  ChannelArray<S> scale(grid), grad_mean(grid), mean(grid), mean_rest(grid), slope(grid),
-      offset(grid);
+  GradientByInput<T> by_input(grid);
   for_each_channel(grid, executor, [&](int64_t channel) {
     SampleWeight samples = all_samples;
     if (args.weights.per_element) samples.weight = sums.total(kWeight, channel);
@@ -62,22 +101,10 @@ void batch_norm_gradient(const BatchNormShape& shape, const BatchNormGradient<T>
                                0.5 * gamma * inv_std * inv_std * inv_std * sum_grad_centered;
     const double by_mean = (args.grad_mean ? args.grad_mean[channel] : 0.0) -
                            2.0 * by_variance * (centered - rest * samples.weight) / count;
-    scale.set(channel, gamma * inv_std);
-    grad_mean.set(channel, sum_grad / count);
-    mean.set(channel, given_mean);
-    mean_rest.set(channel, rest);
-    slope.set(channel, -2.0 * by_variance / count);
-    offset.set(channel, by_mean / count);
+    by_input.set(channel, gamma * inv_std, sum_grad / count, given_mean, rest,
+                 -2.0 * by_variance / count, by_mean / count);
   });
-  const Stores stores = args.grad_x != args.x && grid.is_aligned<T>()
-                            ? stores_for(args.grad_x, grid.size(), args.grad)
-                            : Stores::kCached;
-  parallel_for(grid.tasks(), executor, [&](int64_t task) {
-    kernels().of(args.x).batch_norm.gradient(grid.block(task), args.grad, args.x, args.weights,
-                                             {scale.data(), grad_mean.data(), mean.data(),
-                                              mean_rest.data(), slope.data(), offset.data()},
-                                             args.grad_x, stores);
-  });
+  by_input.run(args.grad, args.x, args.weights, args.grad_x, executor);
 }
 
 template <typename T>
@@ -117,8 +144,7 @@ void batch_norm_merged_gradient(const BatchNormShape& shape, const BatchNormMerg
   using S = Compute<T>;
   const StrictFloat guard;
   const BatchNormGrid grid(shape, args.weights.values != nullptr);
-  ChannelArray<S> scale(grid), grad_mean(grid), mean(grid), mean_rest(grid), slope(grid),
-      offset(grid);
+  GradientByInput<T> by_input(grid);
   for_each_channel(grid, executor, [&](int64_t channel) {
     const double excess = args.weights.values ? SampleWeight::kMaskEpsilon : 0.0;
     const double count = args.weight[channel] + excess;
@@ -128,19 +154,11 @@ void batch_norm_merged_gradient(const BatchNormShape& shape, const BatchNormMerg
         -0.5 * gamma * inv_std * inv_std * inv_std * args.sum_grad_centered[channel];
     // The weighted sum of x - mean is mean * excess, as the mean is divided by the count.
     const double by_mean = -2.0 * by_variance * args.mean[channel] * excess / count;
-    scale.set(channel, gamma * inv_std);
-    grad_mean.set(channel, args.sum_grad[channel] / count);
-    mean.set(channel, args.mean[channel]);
-    mean_rest.set(channel, args.mean[channel] - static_cast<S>(args.mean[channel]));
-    slope.set(channel, -2.0 * by_variance / count);
-    offset.set(channel, by_mean / count);
+    const double mean_rest = args.mean[channel] - static_cast<S>(args.mean[channel]);
+    by_input.set(channel, gamma * inv_std, args.sum_grad[channel] / count, args.mean[channel],
+                 mean_rest, -2.0 * by_variance / count, by_mean / count);
   });
-  parallel_for(grid.tasks(), executor, [&](int64_t task) {
-    kernels().of(args.x).batch_norm.gradient(grid.block(task), args.grad, args.x, args.weights,
-                                             {scale.data(), grad_mean.data(), mean.data(),
-                                              mean_rest.data(), slope.data(), offset.data()},
-                                             args.grad_x);
-  });
+  by_input.run(args.grad, args.x, args.weights, args.grad_x, executor);
 }
 
 #define FASTREG_INSTANTIATE(T)                                                                  \
