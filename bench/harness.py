@@ -63,10 +63,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Settings:
-    rounds: int = 15
+    rounds: int = 13
     fewest_rounds: int = 3
     # A contender that has used up its seconds sits out the rounds after the fewest.
-    seconds: float = 0.3
+    seconds: float = 0.2
     sample: float = 1e-3
     # OpenMP's threads spin for some milliseconds after their work, on cores the next one needs.
     settle: float = 5e-3

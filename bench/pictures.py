@@ -164,11 +164,16 @@ def steps_picture(rows, folder):
         for x, tax in zip(at, taxes, strict=True):
             text = f"+{100 * tax['median']:.0f} %"
             axes.annotate(
-                text, (x, 1 + tax["high"]), (0, 2), textcoords="offset points", ha="center"
+                text, (x, 1 + tax["high"]), (0, 2), textcoords="offset points", ha="center", size=7
             )
     plural = {1: "1 thread"}
     labels = [
-        f"{row['name']}\n{plural.get(row['threads'], str(row['threads']) + ' threads')}"
+        "\n".join(
+            (
+                *row["name"].split(" ", 1),
+                plural.get(row["threads"], f"{row['threads']} threads"),
+            )
+        )
         for row in rows
     ]
     axes.set_xticks(range(len(rows)), labels)

@@ -103,7 +103,7 @@ def measure(name, quick):
     network = NETWORKS[name]
     error = compare(network)
     steps = {source: step_of(network, SOURCES[source]) for source in SOURCES}
-    settings = Settings(rounds=5, seconds=0.5) if quick else Settings(rounds=25, seconds=5.0)
+    settings = Settings(rounds=5, seconds=0.5) if quick else Settings(rounds=25, seconds=3.0)
     times = time_rounds(steps, settings)
     without = times[WITHOUT]
     taxes = {source: spread(times[source] / without - 1) for source in SOURCES if source != WITHOUT}
