@@ -9,8 +9,8 @@
 namespace fastreg {
 
 // Past the caches where `n` elements from y on would not stay in them anyway. Copies cross between
-// 8 and 12 MB with a last-level cache of 32 MB, whatever the number of threads. Not in place: the
-// lines of the input are in the caches already.
+// 8 and 12 MB on one thread with a last-level cache of 32 MB. Not in place: the lines of the input
+// are in the caches already.
 template <typename T>
 Stores stores_for(const T* y, int64_t n, const T* x) {
   constexpr int64_t kFitsCaches = 10 << 20;

@@ -8,9 +8,6 @@ namespace fastreg {
 namespace FASTREG_KERNEL_ISA {
 namespace {
 
-// Bytes.
-constexpr int kAhead = 2048;
-
 enum class Weighted { kNot, kBySample, kByElement };
 
 template <Weighted kKind>
