@@ -12,6 +12,11 @@
 namespace fastreg {
 namespace {
 
+template <typename S>
+double value_or(const S* values, int64_t channel, double otherwise) {
+  return values == nullptr ? otherwise : static_cast<double>(values[channel]);
+}
+
 // y = ((x - mean) - mean_rest) * scale + offset
 template <typename T>
 class Normalization {
@@ -20,11 +25,13 @@ class Normalization {
   explicit Normalization(const BatchNormGrid& grid)
       : grid_(grid), mean_(grid), mean_rest_(grid), scale_(grid), offset_(grid) {}
 
-  void set(int64_t channel, double mean, double mean_rest, double scale, double offset) {
+  // `args` has gamma, beta and epsilon.
+  template <typename Args>
+  void set(int64_t channel, double mean, double mean_rest, double variance, const Args& args) {
     mean_.set(channel, mean);
     mean_rest_.set(channel, mean_rest);
-    scale_.set(channel, scale);
-    offset_.set(channel, offset);
+    scale_.set(channel, value_or(args.gamma, channel, 1.0) / std::sqrt(variance + args.epsilon));
+    offset_.set(channel, value_or(args.beta, channel, 0.0));
   }
   void run(const T* x, T* y, const Executor& executor) const {
     const Stores stores = grid_.is_aligned<T>() ? stores_for(y, grid_.size(), x) : Stores::kCached;
@@ -74,11 +81,6 @@ void sum_moments(const BatchNormGrid& grid, const T* x, const BatchNormWeights<C
 }
 
 template <typename S>
-double value_or(const S* values, int64_t channel, double otherwise) {
-  return values == nullptr ? otherwise : static_cast<double>(values[channel]);
-}
-
-template <typename S>
 void update_moving(const MovingStatistics<S>& moving, bool has_samples, int64_t channel,
                    double mean, double variance) {
   const auto mix = [&](S old, double batch) {
@@ -115,9 +117,7 @@ void batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
     const S mean = static_cast<S>(k + d);
     args.mean[channel] = mean;
     args.variance[channel] = static_cast<S>(variance);
-    normalization.set(channel, mean, (k - mean) + d,
-                      value_or(args.gamma, channel, 1.0) / std::sqrt(variance + args.epsilon),
-                      value_or(args.beta, channel, 0.0));
+    normalization.set(channel, mean, (k - mean) + d, variance, args);
     if (args.moving) {
       update_moving(*args.moving, samples.weight > 0.0, channel, k + d, variance);
     }
@@ -154,10 +154,7 @@ void batch_norm_merged(const BatchNormShape& shape, const BatchNormMerged<T>& ar
   Normalization<T> normalization(grid);
   for_each_channel(grid, executor, [&](int64_t channel) {
     const S mean = static_cast<S>(args.mean[channel]);
-    const double scale =
-        value_or(args.gamma, channel, 1.0) / std::sqrt(args.variance[channel] + args.epsilon);
-    normalization.set(channel, mean, args.mean[channel] - mean, scale,
-                      value_or(args.beta, channel, 0.0));
+    normalization.set(channel, mean, args.mean[channel] - mean, args.variance[channel], args);
   });
   normalization.run(args.x, args.y, executor);
 }
@@ -169,10 +166,8 @@ void batch_norm_inference(const BatchNormShape& shape, const BatchNormInference<
   const BatchNormGrid grid(shape, false);
   Normalization<T> normalization(grid);
   for_each_channel(grid, executor, [&](int64_t channel) {
-    const double variance = static_cast<double>(args.variance[channel]);
-    normalization.set(channel, value_or(args.mean, channel, 0.0), 0.0,
-                      value_or(args.gamma, channel, 1.0) / std::sqrt(variance + args.epsilon),
-                      value_or(args.beta, channel, 0.0));
+    normalization.set(channel, value_or(args.mean, channel, 0.0), 0.0, args.variance[channel],
+                      args);
   });
   normalization.run(args.x, args.y, executor);
 }

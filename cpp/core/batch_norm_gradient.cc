@@ -41,14 +41,15 @@ class GradientByInput {
         slope_(grid),
         offset_(grid) {}
 
-  void set(int64_t channel, double scale, double grad_mean, double mean, double mean_rest,
-           double slope, double offset) {
+  // What reaches x through the mean and the variance is shared by `count` samples.
+  void set(int64_t channel, double count, double mean, double mean_rest, double scale,
+           double sum_grad, double by_mean, double by_variance) {
     scale_.set(channel, scale);
-    grad_mean_.set(channel, grad_mean);
+    grad_mean_.set(channel, sum_grad / count);
     mean_.set(channel, mean);
     mean_rest_.set(channel, mean_rest);
-    slope_.set(channel, slope);
-    offset_.set(channel, offset);
+    slope_.set(channel, -2.0 * by_variance / count);
+    offset_.set(channel, by_mean / count);
   }
   void run(const T* grad, const T* x, const BatchNormWeights<Compute<T>>& weights, T* grad_x,
            const Executor& executor) const {
@@ -101,8 +102,7 @@ void batch_norm_gradient(const BatchNormShape& shape, const BatchNormGradient<T>
                                0.5 * gamma * inv_std * inv_std * inv_std * sum_grad_centered;
     const double by_mean = (args.grad_mean ? args.grad_mean[channel] : 0.0) -
                            2.0 * by_variance * (centered - rest * samples.weight) / count;
-    by_input.set(channel, gamma * inv_std, sum_grad / count, given_mean, rest,
-                 -2.0 * by_variance / count, by_mean / count);
+    by_input.set(channel, count, given_mean, rest, gamma * inv_std, sum_grad, by_mean, by_variance);
   });
   by_input.run(args.grad, args.x, args.weights, args.grad_x, executor);
 }
@@ -155,8 +155,8 @@ void batch_norm_merged_gradient(const BatchNormShape& shape, const BatchNormMerg
     // The weighted sum of x - mean is mean * excess, as the mean is divided by the count.
     const double by_mean = -2.0 * by_variance * args.mean[channel] * excess / count;
     const double mean_rest = args.mean[channel] - static_cast<S>(args.mean[channel]);
-    by_input.set(channel, gamma * inv_std, args.sum_grad[channel] / count, args.mean[channel],
-                 mean_rest, -2.0 * by_variance / count, by_mean / count);
+    by_input.set(channel, count, args.mean[channel], mean_rest, gamma * inv_std,
+                 args.sum_grad[channel], by_mean, by_variance);
   });
   by_input.run(args.grad, args.x, args.weights, args.grad_x, executor);
 }

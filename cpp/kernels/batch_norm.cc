@@ -10,17 +10,12 @@ namespace {
 
 enum class Weighted { kNot, kBySample, kByElement };
 
-template <Weighted kKind>
-struct Kind {
-  static constexpr Weighted value = kKind;
-};
-
 // Calls f with the kind of weights as a type: the loops are compiled for each.
 template <typename S, typename F>
 inline void with_kind(const BatchNormWeights<S>& weights, F f) {
-  if (weights.values == nullptr) return f(Kind<Weighted::kNot>{});
-  if (weights.per_element) return f(Kind<Weighted::kByElement>{});
-  f(Kind<Weighted::kBySample>{});
+  if (weights.values == nullptr) return f(Constant<Weighted::kNot>{});
+  if (weights.per_element) return f(Constant<Weighted::kByElement>{});
+  f(Constant<Weighted::kBySample>{});
 }
 
 // The weights at the lanes of one vector.

@@ -24,6 +24,12 @@ inline void prefetch(const T* p) {
   }
 }
 
+// A value as a type, for which a loop is compiled.
+template <auto kValue>
+struct Constant {
+  static constexpr auto value = kValue;
+};
+
 // Calls f with the kind of whole vectors as a type: the loops are compiled for each.
 template <typename F>
 inline void with_stores(Stores stores, F f) {

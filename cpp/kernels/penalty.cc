@@ -89,21 +89,16 @@ struct Gradient {
   }
 };
 
-// f(terms as a type)
-template <int kTerms>
-struct Terms {
-  static constexpr int value = kTerms;
-};
-
+// Calls f with the terms as a type; none are not among them.
 template <typename F>
 inline auto with_terms(int terms, F f) {
   switch (terms) {
     case kL1:
-      return f(Terms<kL1>{});
+      return f(Constant<kL1>{});
     case kL2:
-      return f(Terms<kL2>{});
+      return f(Constant<kL2>{});
     default:
-      return f(Terms<kL1 | kL2>{});
+      return f(Constant<kL1 | kL2>{});
   }
 }
 
