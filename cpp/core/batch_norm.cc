@@ -12,39 +12,28 @@
 namespace fastreg {
 namespace {
 
-template <typename S>
-double value_or(const S* values, int64_t channel, double otherwise) {
-  return values == nullptr ? otherwise : static_cast<double>(values[channel]);
-}
-
 // y = ((x - mean) - mean_rest) * scale + offset
 template <typename T>
 class Normalization {
  public:
   using S = Compute<T>;
-  explicit Normalization(const BatchNormGrid& grid)
-      : grid_(grid), mean_(grid), mean_rest_(grid), scale_(grid), offset_(grid) {}
+  explicit Normalization(const BatchNormGrid& grid) : grid_(grid), arrays_(grid, 4) {}
 
-  // `args` has gamma, beta and epsilon.
-  template <typename Args>
-  void set(int64_t channel, double mean, double mean_rest, double variance, const Args& args) {
-    mean_.set(channel, mean);
-    mean_rest_.set(channel, mean_rest);
-    scale_.set(channel, value_or(args.gamma, channel, 1.0) / std::sqrt(variance + args.epsilon));
-    offset_.set(channel, value_or(args.beta, channel, 0.0));
+  NormalizeCoefficients<S*> coefficients() const {
+    return {arrays_[0], arrays_[1], arrays_[2], arrays_[3]};
   }
   void run(const T* x, T* y, const Executor& executor) const {
     const Stores stores = grid_.is_aligned<T>() ? stores_for(y, grid_.size(), x) : Stores::kCached;
+    const auto [mean, mean_rest, scale, offset] = coefficients();
+    const NormalizeCoefficients<const S*> given = {mean, mean_rest, scale, offset};
     parallel_for(grid_.tasks(), executor, [&](int64_t task) {
-      kernels().of(x).batch_norm.normalize(
-          grid_.block(task), x, {mean_.data(), mean_rest_.data(), scale_.data(), offset_.data()}, y,
-          stores);
+      kernels().of(x).batch_norm.normalize(grid_.block(task), x, given, y, stores);
     });
   }
 
  private:
   const BatchNormGrid& grid_;
-  ChannelArray<S> mean_, mean_rest_, scale_, offset_;
+  ChannelArrays<S> arrays_;
 };
 
 // The first sample of each channel that has weight; 0 where there is none or it is not finite.
@@ -62,10 +51,10 @@ ChannelArray<double> shift_of(const BatchNormGrid& grid, const BatchNormShape& s
     };
     if (weights.per_element) sample = 0;
     while (sample < shape.samples() && has_no_weight()) ++sample;
-    if (sample == shape.samples()) continue;
-    const double value = to_compute(x[index()]);
-    shift.set(channel, std::isfinite(value) ? value : 0.0);
+    const double value = sample < shape.samples() ? to_compute(x[index()]) : 0.0;
+    shift.data()[channel] = std::isfinite(value) ? value : 0.0;
   }
+  shift.repeat(grid);
   return shift;
 }
 
@@ -80,47 +69,26 @@ void sum_moments(const BatchNormGrid& grid, const T* x, const BatchNormWeights<C
   });
 }
 
-template <typename S>
-void update_moving(const MovingStatistics<S>& moving, bool has_samples, int64_t channel,
-                   double mean, double variance) {
-  const auto mix = [&](S old, double batch) {
-    return has_samples ? static_cast<S>(old * moving.momentum + batch * (1.0 - moving.momentum))
-                       : old;
-  };
-  moving.new_mean[channel] = mix(moving.mean[channel], mean);
-  moving.new_variance[channel] = mix(moving.variance[channel], variance);
-}
-
 }  // namespace
 
 template <typename T>
 void batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
                 const Executor& executor) {
-  using S = Compute<T>;
   const StrictFloat guard;
   const BatchNormGrid grid(shape, args.weights.values != nullptr);
   const ChannelArray<double> shift = shift_of(grid, shape, args.x, args.weights);
   PartialSums<3> sums(grid);
   sum_moments(grid, args.x, args.weights, shift, sums, executor);
 
-  const SampleWeight all_samples = sample_weight(shape, args.weights, executor);
-  Normalization<T> normalization(grid);
-  for_each_channel(grid, executor, [&](int64_t channel) {
-    SampleWeight samples = all_samples;
-    if (args.weights.per_element) samples.weight = sums.total(2, channel);
-    const double k = shift.data()[channel];
-    const double sum = sums.total(0, channel), squares = sums.total(1, channel);
-    // mean = k + d; the squares about it follow from those about k.
-    const double d = sum / samples.count() - k * (samples.excess / samples.count());
-    const double about_mean = squares - d * (2.0 * sum - d * samples.weight);
-    const double variance = (about_mean < 0.0 ? 0.0 : about_mean) / samples.count();
-    const S mean = static_cast<S>(k + d);
-    args.mean[channel] = mean;
-    args.variance[channel] = static_cast<S>(variance);
-    normalization.set(channel, mean, (k - mean) + d, variance, args);
-    if (args.moving) {
-      update_moving(*args.moving, samples.weight > 0.0, channel, k + d, variance);
-    }
+  SampleWeight samples = sample_weight(shape, args.weights, executor);
+  if (args.weights.per_element) samples.per_channel = sums.total(2);
+  const Normalization<T> normalization(grid);
+  for_channels(grid, executor, [&](const ChannelRange& range) {
+    const auto& channels = kernels().of(args.x).batch_norm_channels;
+    channels.add_up(range, sums.parts());
+    channels.statistics(range, {shift.data(), sums.total(0), sums.total(1)}, samples,
+                        {args.gamma, args.beta, args.epsilon},
+                        {args.mean, args.variance, args.moving}, normalization.coefficients());
   });
   if (args.y) normalization.run(args.x, args.y, executor);
 }
@@ -135,26 +103,29 @@ void batch_norm_share(const BatchNormShape& shape, const T* x,
   PartialSums<3> sums(grid);
   sum_moments(grid, x, weights, shift, sums, executor);
   const double all_samples = sample_weight(shape, weights, executor).weight;
-  for_each_channel(grid, executor, [&](int64_t channel) {
-    const double weight = weights.per_element ? sums.total(2, channel) : all_samples;
-    const double sum = sums.total(0, channel);
-    const double about_mean = sums.total(1, channel) - sum * (sum / weight);
-    share.weight[channel] = weight;
-    share.mean[channel] = weight > 0.0 ? shift.data()[channel] + sum / weight : 0.0;
-    share.squares[channel] = weight > 0.0 && !(about_mean < 0.0) ? about_mean : 0.0;
+  for_channels(grid, executor, [&](const ChannelRange& range) {
+    kernels().of(x).batch_norm_channels.add_up(range, sums.parts());
+    for (int64_t channel = range.begin; channel < range.end; ++channel) {
+      const double weight = weights.per_element ? sums.total(2)[channel] : all_samples;
+      const double sum = sums.total(0)[channel];
+      const double about_mean = sums.total(1)[channel] - sum * (sum / weight);
+      share.weight[channel] = weight;
+      share.mean[channel] = weight > 0.0 ? shift.data()[channel] + sum / weight : 0.0;
+      share.squares[channel] = weight > 0.0 && !(about_mean < 0.0) ? about_mean : 0.0;
+    }
   });
 }
 
 template <typename T>
 void batch_norm_merged(const BatchNormShape& shape, const BatchNormMerged<T>& args,
                        const Executor& executor) {
-  using S = Compute<T>;
   const StrictFloat guard;
   const BatchNormGrid grid(shape, false);
-  Normalization<T> normalization(grid);
-  for_each_channel(grid, executor, [&](int64_t channel) {
-    const S mean = static_cast<S>(args.mean[channel]);
-    normalization.set(channel, mean, args.mean[channel] - mean, args.variance[channel], args);
+  const Normalization<T> normalization(grid);
+  for_channels(grid, executor, [&](const ChannelRange& range) {
+    kernels().of(args.x).batch_norm_channels.merged_normalization(
+        range, args.mean, args.variance, {args.gamma, args.beta, args.epsilon},
+        normalization.coefficients());
   });
   normalization.run(args.x, args.y, executor);
 }
@@ -164,10 +135,11 @@ void batch_norm_inference(const BatchNormShape& shape, const BatchNormInference<
                           const Executor& executor) {
   const StrictFloat guard;
   const BatchNormGrid grid(shape, false);
-  Normalization<T> normalization(grid);
-  for_each_channel(grid, executor, [&](int64_t channel) {
-    normalization.set(channel, value_or(args.mean, channel, 0.0), 0.0, args.variance[channel],
-                      args);
+  const Normalization<T> normalization(grid);
+  for_channels(grid, executor, [&](const ChannelRange& range) {
+    kernels().of(args.x).batch_norm_channels.normalization(range, args.mean, args.variance,
+                                                           {args.gamma, args.beta, args.epsilon},
+                                                           normalization.coefficients());
   });
   normalization.run(args.x, args.y, executor);
 }

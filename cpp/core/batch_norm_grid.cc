@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <vector>
 
 #include "core/chunks.h"
 
@@ -79,13 +80,14 @@ BatchNormBlock BatchNormGrid::block(int64_t task) const {
 template <typename S>
 SampleWeight sample_weight(const BatchNormShape& shape, const BatchNormWeights<S>& weights,
                            const Executor& executor) {
-  if (weights.values == nullptr) return {static_cast<double>(shape.samples()), 0.0};
-  if (weights.per_element) return {0.0, SampleWeight::kMaskEpsilon};
+  if (weights.values == nullptr) return {nullptr, static_cast<double>(shape.samples()), 0.0};
+  if (weights.per_element) return {nullptr, 0.0, SampleWeight::kMaskEpsilon};
   std::vector<double> partial(chunk_count(shape.samples()));
   for_each_chunk(shape.samples(), executor, [&](int64_t chunk, int64_t begin, int64_t size) {
     partial[chunk] = std::accumulate(weights.values + begin, weights.values + begin + size, 0.0);
   });
-  return {std::accumulate(partial.begin(), partial.end(), 0.0), SampleWeight::kMaskEpsilon};
+  return {nullptr, std::accumulate(partial.begin(), partial.end(), 0.0),
+          SampleWeight::kMaskEpsilon};
 }
 
 template SampleWeight sample_weight(const BatchNormShape&, const BatchNormWeights<float>&,

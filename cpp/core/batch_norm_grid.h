@@ -4,13 +4,10 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <memory>
-#include <vector>
 
 #include "fastreg/batch_norm.h"
-#include "kernels/batch_norm.h"
+#include "kernels/batch_norm_channels.h"
 
 namespace fastreg {
 
@@ -48,25 +45,30 @@ class BatchNormGrid {
   int64_t outer_step_ = 1, channel_step_ = 1, inner_step_ = 1;
 };
 
-// One value per channel, repeated for its copies.
+// `count` arrays of one value per channel and per copy of it.
 template <typename S>
-class ChannelArray {
+class ChannelArrays {
  public:
-  explicit ChannelArray(const BatchNormGrid& grid)
-      : channels_(grid.channels()), values_(grid.width()) {}
-  // A finite value stays finite: a scale beyond the range of S must leave 0 at 0.
-  void set(int64_t channel, double value) {
-    constexpr double kMax = std::numeric_limits<S>::max();
-    if (std::isfinite(value)) value = std::clamp(value, -kMax, kMax);
-    for (size_t at = channel; at < values_.size(); at += channels_) {
-      values_[at] = static_cast<S>(value);
-    }
-  }
-  const S* data() const { return values_.data(); }
+  ChannelArrays(const BatchNormGrid& grid, int count)
+      : width_(grid.width()), values_(new S[count * grid.width()]) {}
+  S* operator[](int array) const { return &values_[array * width_]; }
 
  private:
-  int64_t channels_;
-  std::vector<S> values_;
+  int64_t width_;
+  std::unique_ptr<S[]> values_;
+};
+
+// One array, whose copies are to be set after the channels themselves.
+template <typename S>
+class ChannelArray : public ChannelArrays<S> {
+ public:
+  explicit ChannelArray(const BatchNormGrid& grid) : ChannelArrays<S>(grid, 1) {}
+  S* data() const { return (*this)[0]; }
+  void repeat(const BatchNormGrid& grid) const {
+    for (int64_t at = grid.channels(); at < grid.width(); ++at) {
+      data()[at] = data()[at - grid.channels()];
+    }
+  }
 };
 
 // kSums partial sums per part and channel, added in the order of the parts.
@@ -74,46 +76,33 @@ template <int kSums>
 class PartialSums {
  public:
   explicit PartialSums(const BatchNormGrid& grid)
-      : grid_(grid), sums_(new double[grid.parts() * kSums * grid.width()]) {
-    if (grid.has_last_row()) {
-      std::fill_n(of(grid.parts() - 1, 0), kSums * grid.width(), 0.0);
-    }
+      : width_(grid.width()),
+        parts_(grid.parts()),
+        sums_(new double[std::max<int64_t>(1, parts_) * kSums * width_]) {
+    if (grid.has_last_row()) std::fill_n(of(parts_ - 1, 0), kSums * width_, 0.0);
   }
-  double* of(int64_t part, int sum) { return &sums_[(part * kSums + sum) * grid_.width()]; }
-  double total(int sum, int64_t channel) {
-    double total = 0.0;
-    for (int64_t part = 0; part < grid_.parts(); ++part) {
-      const double* sums = of(part, sum);
-      for (int64_t at = channel; at < grid_.width(); at += grid_.channels()) total += sums[at];
-    }
-    return total;
-  }
+  double* of(int64_t part, int sum) { return &sums_[(part * kSums + sum) * width_]; }
+  // Where the totals will be, one per true channel.
+  const double* total(int sum) const { return &sums_[sum * width_]; }
+  PartSums parts() { return {sums_.get(), parts_, kSums}; }
 
  private:
-  const BatchNormGrid& grid_;
+  int64_t width_, parts_;
   std::unique_ptr<double[]> sums_;
 };
 
-// How much the samples weigh together, and what sums over them are divided by.
-struct SampleWeight {
-  // Keras adds this to the sum of a mask.
-  static constexpr double kMaskEpsilon = 1e-7;
-  double weight, excess;
-  double count() const { return weight + excess; }
-};
-
-// For weights per element the weight is 0: it is another one for each channel.
+// For weights per element the weights of the channels are to be filled in.
 template <typename S>
 SampleWeight sample_weight(const BatchNormShape& shape, const BatchNormWeights<S>& weights,
                            const Executor& executor);
 
-// body(channel) for all true channels.
+// body(range of true channels) for all of them.
 template <typename Body>
-void for_each_channel(const BatchNormGrid& grid, const Executor& executor, Body body) {
+void for_channels(const BatchNormGrid& grid, const Executor& executor, Body body) {
   constexpr int64_t kChannels = 1024;
   parallel_for(ceil_div(grid.channels(), kChannels), executor, [&](int64_t task) {
     const int64_t end = std::min(grid.channels(), (task + 1) * kChannels);
-    for (int64_t channel = task * kChannels; channel < end; ++channel) body(channel);
+    body(ChannelRange{task * kChannels, end, grid.channels(), grid.width()});
   });
 }
 

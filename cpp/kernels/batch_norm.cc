@@ -59,12 +59,10 @@ void moments(const BatchNormBlock& block, const T* x, const BatchNormWeights<Com
 
 template <typename T>
 void normalize(const BatchNormBlock& block, const T* x,
-               const NormalizeCoefficients<Compute<T>>& coefficients, T* y,
+               const NormalizeCoefficients<const Compute<T>*>& coefficients, T* y,
                Stores stores) noexcept {
   using V = Vec<Compute<T>>;
-  struct Channel {
-    V mean, mean_rest, scale, offset;
-  };
+  using Channel = NormalizeCoefficients<V>;
   for_each<V>(
       block, stores,
       [=](auto channel) {
@@ -115,11 +113,10 @@ void gradient_sums(const BatchNormBlock& block, const T* grad, const T* x,
 
 template <typename T, Weighted kWeighted>
 void gradient_of(const BatchNormBlock& block, const T* grad, const T* x, const Compute<T>* weights,
-                 const GradientCoefficients<Compute<T>>& coefficients, T* grad_x, Stores stores) {
+                 const GradientCoefficients<const Compute<T>*>& coefficients, T* grad_x,
+                 Stores stores) {
   using V = Vec<Compute<T>>;
-  struct Channel {
-    V scale, grad_mean, mean, mean_rest, slope, offset;
-  };
+  using Channel = GradientCoefficients<V>;
   for_each<V>(
       block, stores,
       [=](auto channel) {
@@ -149,7 +146,7 @@ void gradient_of(const BatchNormBlock& block, const T* grad, const T* x, const C
 template <typename T>
 void gradient(const BatchNormBlock& block, const T* grad, const T* x,
               const BatchNormWeights<Compute<T>>& weights,
-              const GradientCoefficients<Compute<T>>& coefficients, T* grad_x,
+              const GradientCoefficients<const Compute<T>*>& coefficients, T* grad_x,
               Stores stores) noexcept {
   with_kind(weights, [&](auto kind) {
     gradient_of<T, decltype(kind)::value>(block, grad, x, weights.values, coefficients, grad_x,

@@ -33,16 +33,16 @@ struct GradientSums {
 };
 
 // y = ((x - mean) - mean_rest) * scale + offset
-template <typename S>
+template <typename Value>
 struct NormalizeCoefficients {
-  const S *mean, *mean_rest, *scale, *offset;
+  Value mean, mean_rest, scale, offset;
 };
 
 // grad_x = scale * (grad - weight * grad_mean)
 //          - weight * (((x - mean) - mean_rest) * slope - offset)
-template <typename S>
+template <typename Value>
 struct GradientCoefficients {
-  const S *scale, *grad_mean, *mean, *mean_rest, *slope, *offset;
+  Value scale, grad_mean, mean, mean_rest, slope, offset;
 };
 
 template <typename T>
@@ -54,15 +54,17 @@ struct BatchNormKernels {
                   const double* shift, const MomentSums& sums) noexcept;
   // 1 load and 1 store an element.
   void (*normalize)(const BatchNormBlock& block, const T* x,
-                    const NormalizeCoefficients<S>& coefficients, T* y, Stores stores) noexcept;
+                    const NormalizeCoefficients<const S*>& coefficients, T* y,
+                    Stores stores) noexcept;
   // 2 loads an element.
   void (*gradient_sums)(const BatchNormBlock& block, const T* grad, const T* x,
                         const BatchNormWeights<S>& weights, const S* mean,
                         const GradientSums& sums) noexcept;
   // 2 loads and 1 store an element.
   void (*gradient)(const BatchNormBlock& block, const T* grad, const T* x,
-                   const BatchNormWeights<S>& weights, const GradientCoefficients<S>& coefficients,
-                   T* grad_x, Stores stores) noexcept;
+                   const BatchNormWeights<S>& weights,
+                   const GradientCoefficients<const S*>& coefficients, T* grad_x,
+                   Stores stores) noexcept;
 };
 
 }  // namespace fastreg

@@ -18,5 +18,8 @@ DropoutKernels<T> dropout_kernels();
 template <typename T>
 BatchNormKernels<T> batch_norm_kernels();
 
+template <typename S>
+BatchNormChannelKernels<S> batch_norm_channel_kernels();
+
 }  // namespace FASTREG_KERNEL_ISA
 }  // namespace fastreg

@@ -13,7 +13,8 @@ namespace {
 
 template <typename T>
 Kernels<T> kernels_of() {
-  return {penalty_kernels<T>(), dropout_kernels<T>(), batch_norm_kernels<T>()};
+  return {penalty_kernels<T>(), dropout_kernels<T>(), batch_norm_kernels<T>(),
+          batch_norm_channel_kernels<Compute<T>>()};
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/batch_norm.h"
+#include "kernels/batch_norm_channels.h"
 #include "kernels/dropout.h"
 #include "kernels/penalty.h"
 
@@ -14,6 +15,7 @@ struct Kernels {
   PenaltyKernels<T> penalty;
   DropoutKernels<T> dropout;
   BatchNormKernels<T> batch_norm;
+  BatchNormChannelKernels<Compute<T>> batch_norm_channels;
 };
 
 struct KernelTable {

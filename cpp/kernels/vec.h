@@ -4,7 +4,8 @@
 //
 //   Vec<S>    kLanes values of S (float or double); zero, all, load, store, + - *, abs, sign,
 //             first(n) (the other lanes 0), keep(which, part) (the other lanes +0), where_nonzero.
-//             load and store convert from and to any element type.
+//             load and store convert from and to any element type. Vec<double> also has /, sqrt,
+//             rounded_to_float, at_least, at_most, where_positive.
 //   Keep      one truth per lane of Vec<float>, which Vec<double> takes in parts: of(bits), the
 //   bits
 //             at(bits, i) of a bit map where i is a multiple of kLanes, bits().

@@ -147,6 +147,10 @@ struct Vec<double> {
   void store(double* p, Whole) const { _mm256_storeu_pd(p, v); }
   void store(double* p, Streamed) const { _mm256_stream_pd(p, v); }
   void store(double* p, Counted count) const { _mm256_maskstore_pd(p, lanes64_below(count.n), v); }
+  void store(float* p, Whole) const { _mm_storeu_ps(p, _mm256_cvtpd_ps(v)); }
+  void store(float* p, Counted count) const {
+    _mm_maskstore_ps(p, _mm256_castsi256_si128(lanes32_below(count.n)), _mm256_cvtpd_ps(v));
+  }
   Vec keep(Keep which, int part) const {
     const __m128i lanes =
         part == 0 ? _mm256_castsi256_si128(which.lanes) : _mm256_extracti128_si256(which.lanes, 1);
@@ -162,6 +166,17 @@ struct Vec<double> {
   // a where the condition is not zero, +0 elsewhere.
   friend Vec where_nonzero(Vec condition, Vec a) {
     return {_mm256_and_pd(a.v, _mm256_cmp_pd(condition.v, _mm256_setzero_pd(), _CMP_NEQ_UQ))};
+  }
+  friend Vec operator/(Vec a, Vec b) { return {_mm256_div_pd(a.v, b.v)}; }
+  friend Vec sqrt(Vec a) { return {_mm256_sqrt_pd(a.v)}; }
+  friend Vec rounded_to_float(Vec a) { return {_mm256_cvtps_pd(_mm256_cvtpd_ps(a.v))}; }
+  // NaN is kept.
+  friend Vec at_least(Vec least, Vec a) { return {_mm256_max_pd(least.v, a.v)}; }
+  friend Vec at_most(Vec most, Vec a) { return {_mm256_min_pd(most.v, a.v)}; }
+  // a where the condition is positive, b elsewhere.
+  friend Vec where_positive(Vec condition, Vec a, Vec b) {
+    return {
+        _mm256_blendv_pd(b.v, a.v, _mm256_cmp_pd(condition.v, _mm256_setzero_pd(), _CMP_GT_OQ))};
   }
   friend Vec abs(Vec a) { return {_mm256_andnot_pd(_mm256_set1_pd(-0.0), a.v)}; }
   friend Vec sign(Vec a) {

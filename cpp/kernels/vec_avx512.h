@@ -143,6 +143,10 @@ struct Vec<double> {
   void store(double* p, Counted count) const {
     _mm512_mask_storeu_pd(p, static_cast<__mmask8>(lane_mask(count.n, kLanes)), v);
   }
+  void store(float* p, Whole) const { _mm256_storeu_ps(p, _mm512_cvtpd_ps(v)); }
+  void store(float* p, Counted count) const {
+    _mm256_mask_storeu_ps(p, static_cast<__mmask8>(lane_mask(count.n, kLanes)), _mm512_cvtpd_ps(v));
+  }
   Vec keep(Keep which, int part) const {
     return {_mm512_maskz_mov_pd(static_cast<__mmask8>(which.lanes >> (kLanes * part)), v)};
   }
@@ -155,6 +159,17 @@ struct Vec<double> {
   friend Vec where_nonzero(Vec condition, Vec a) {
     return {_mm512_maskz_mov_pd(_mm512_cmp_pd_mask(condition.v, _mm512_setzero_pd(), _CMP_NEQ_UQ),
                                 a.v)};
+  }
+  friend Vec operator/(Vec a, Vec b) { return {_mm512_div_pd(a.v, b.v)}; }
+  friend Vec sqrt(Vec a) { return {_mm512_sqrt_pd(a.v)}; }
+  friend Vec rounded_to_float(Vec a) { return {_mm512_cvtps_pd(_mm512_cvtpd_ps(a.v))}; }
+  // NaN is kept.
+  friend Vec at_least(Vec least, Vec a) { return {_mm512_max_pd(least.v, a.v)}; }
+  friend Vec at_most(Vec most, Vec a) { return {_mm512_min_pd(most.v, a.v)}; }
+  // a where the condition is positive, b elsewhere.
+  friend Vec where_positive(Vec condition, Vec a, Vec b) {
+    return {_mm512_mask_mov_pd(
+        b.v, _mm512_cmp_pd_mask(condition.v, _mm512_setzero_pd(), _CMP_GT_OQ), a.v)};
   }
   friend Vec abs(Vec a) { return {_mm512_abs_pd(a.v)}; }
   friend Vec sign(Vec a) {

@@ -46,11 +46,13 @@ struct Vec {
   }
   template <typename T>
   void store(T* p, Whole) const {
-    for (int lane = 0; lane < kLanes; ++lane) p[lane] = from_compute<T>(v[lane]);
+    for (int lane = 0; lane < kLanes; ++lane)
+      p[lane] = from_compute<T>(static_cast<Compute<T>>(v[lane]));
   }
   template <typename T>
   void store(T* p, Counted count) const {
-    for (int lane = 0; lane < kLanes && lane < count.n; ++lane) p[lane] = from_compute<T>(v[lane]);
+    for (int lane = 0; lane < kLanes && lane < count.n; ++lane)
+      p[lane] = from_compute<T>(static_cast<Compute<T>>(v[lane]));
   }
   Vec keep(Keep which, int part = 0) const {
     const uint64_t bits = which.lanes >> (kLanes * part);
@@ -72,6 +74,29 @@ struct Vec {
   // a where the condition is not zero, +0 elsewhere.
   friend Vec where_nonzero(const Vec& condition, const Vec& a) {
     return each([&](int lane) { return condition.v[lane] != 0 ? a.v[lane] : S(0); });
+  }
+  friend Vec operator/(const Vec& a, const Vec& b) {
+    return each([&](int lane) { return a.v[lane] / b.v[lane]; });
+  }
+  friend Vec sqrt(const Vec& a) {
+    return each([&](int lane) { return __builtin_sqrt(a.v[lane]); });
+  }
+  friend Vec rounded_to_float(const Vec& a) {
+    return each([&](int lane) { return narrowed(a.v[lane]); });
+  }
+  // Not inline: where GCC 12 makes vectors of the lanes, it leaves out the conversion and the one
+  // back.
+  [[gnu::noinline]] static float narrowed(double value) { return static_cast<float>(value); }
+  // NaN is kept.
+  friend Vec at_least(const Vec& least, const Vec& a) {
+    return each([&](int lane) { return least.v[lane] > a.v[lane] ? least.v[lane] : a.v[lane]; });
+  }
+  friend Vec at_most(const Vec& most, const Vec& a) {
+    return each([&](int lane) { return most.v[lane] < a.v[lane] ? most.v[lane] : a.v[lane]; });
+  }
+  // a where the condition is positive, b elsewhere.
+  friend Vec where_positive(const Vec& condition, const Vec& a, const Vec& b) {
+    return each([&](int lane) { return condition.v[lane] > 0 ? a.v[lane] : b.v[lane]; });
   }
   friend Vec abs(const Vec& a) {
     return each([&](int lane) { return a.v[lane] < 0 ? -a.v[lane] : a.v[lane] + 0; });

@@ -48,8 +48,8 @@ void moments(const BatchNormBlock& block, const T* x, const BatchNormWeights<Com
 }
 
 template <typename T>
-void normalize(const BatchNormBlock& block, const T* x, const NormalizeCoefficients<Compute<T>>& k,
-               T* y, Stores) noexcept {
+void normalize(const BatchNormBlock& block, const T* x,
+               const NormalizeCoefficients<const Compute<T>*>& k, T* y, Stores) noexcept {
   for_each(block, [&](int64_t c, int64_t i, int64_t) {
     const double centered = double{to_compute(x[i])} - k.mean[c] - k.mean_rest[c];
     y[i] = from_compute<T>(static_cast<Compute<T>>(centered * k.scale[c] + k.offset[c]));
@@ -78,7 +78,7 @@ void gradient_sums(const BatchNormBlock& block, const T* grad, const T* x,
 template <typename T>
 void gradient(const BatchNormBlock& block, const T* grad, const T* x,
               const BatchNormWeights<Compute<T>>& weights,
-              const GradientCoefficients<Compute<T>>& k, T* grad_x, Stores) noexcept {
+              const GradientCoefficients<const Compute<T>*>& k, T* grad_x, Stores) noexcept {
   for_each(block, [&](int64_t c, int64_t i, int64_t sample) {
     const double weight = weight_of(weights, i, sample);
     const double centered = double{to_compute(x[i])} - k.mean[c] - k.mean_rest[c];

@@ -132,6 +132,7 @@ struct Tables {
 void test_penalty(const Tables& tables, Failures& failures);
 void test_dropout(const Tables& tables, Failures& failures);
 void test_batch_norm(const Tables& tables, Failures& failures);
+void test_batch_norm_channels(const Tables& tables, Failures& failures);
 
 }  // namespace test
 }  // namespace fastreg

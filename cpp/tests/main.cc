@@ -39,6 +39,7 @@ int run() {
     test_penalty(tables, failures);
     test_dropout(tables, failures);
     test_batch_norm(tables, failures);
+    test_batch_norm_channels(tables, failures);
   }
   std::printf("%d passed, %d failed\n", failures.checks - failures.failures, failures.failures);
   return failures.failures == 0 ? 0 : 1;

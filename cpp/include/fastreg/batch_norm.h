@@ -20,6 +20,7 @@
 #pragma once
 
 #include "fastreg/dtype.h"
+#include "fastreg/moving_statistics.h"
 #include "fastreg/parallel.h"
 #include "fastreg/weights.h"
 
@@ -29,16 +30,6 @@ struct BatchNormShape {
   int64_t outer, channels, inner;
   int64_t samples() const { return outer * inner; }
   int64_t size() const { return outer * channels * inner; }
-};
-
-// moving = moving * momentum + batch * (1 - momentum). Left as it was where no sample has weight.
-template <typename S>
-struct MovingStatistics {
-  const S* mean;
-  const S* variance;
-  double momentum;
-  S* new_mean;
-  S* new_variance;
 };
 
 // A channel's samples: their weight, mean (0 where nothing has weight), and the sum of weighted
