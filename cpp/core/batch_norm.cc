@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastreg/batch_norm.h"
 
-#include <cmath>
-
 #include "core/batch_norm_grid.h"
 #include "core/stores.h"
 #include "fastreg/half.h"
@@ -17,12 +15,12 @@ template <typename T>
 class Normalization {
  public:
   using S = Compute<T>;
-  explicit Normalization(const BatchNormGrid& grid) : grid_(grid), arrays_(grid, 4) {}
+  explicit Normalization(const BatchNormGrid& grid) : grid_(grid), arrays_(grid) {}
 
-  NormalizeCoefficients<S*> coefficients() const {
+  NormalizeCoefficients<S*> coefficients() {
     return {arrays_[0], arrays_[1], arrays_[2], arrays_[3]};
   }
-  void run(const T* x, T* y, const Executor& executor) const {
+  void run(const T* x, T* y, const Executor& executor) {
     const Stores stores = grid_.is_aligned<T>() ? stores_for(y, grid_.size(), x) : Stores::kCached;
     const auto [mean, mean_rest, scale, offset] = coefficients();
     const NormalizeCoefficients<const S*> given = {mean, mean_rest, scale, offset};
@@ -33,38 +31,50 @@ class Normalization {
 
  private:
   const BatchNormGrid& grid_;
-  ChannelArrays<S> arrays_;
+  ChannelArrays<S, 4> arrays_;
 };
 
-// The first sample of each channel that has weight; 0 where there is none or it is not finite.
+// 0 where it is not finite.
 template <typename T>
-ChannelArray<double> shift_of(const BatchNormGrid& grid, const BatchNormShape& shape, const T* x,
-                              const BatchNormWeights<Compute<T>>& weights) {
-  ChannelArray<double> shift(grid);
+double as_shift(T value) {
+  const double shift = to_compute(value);
+  return shift - shift == 0.0 ? shift : 0.0;
+}
+
+using Shifts = ChannelArrays<double, 1>;
+
+// The first sample of each channel that has weight; 0 where there is none.
+template <typename T>
+void set_shifts(const BatchNormShape& shape, const T* x,
+                const BatchNormWeights<Compute<T>>& weights, Shifts& shifts) {
+  double* shift = shifts[0];
+  if (weights.values == nullptr && shape.samples() > 0) {
+    for (int64_t channel = 0; channel < shape.channels; ++channel) {
+      shift[channel] = as_shift(x[channel * shape.inner]);
+    }
+    return shifts.repeat(0);
+  }
   int64_t sample = 0;
   for (int64_t channel = 0; channel < shape.channels; ++channel) {
     const auto index = [&] {
       return (sample / shape.inner * shape.channels + channel) * shape.inner + sample % shape.inner;
     };
     const auto has_no_weight = [&] {
-      return weights.values && weights.values[weights.per_element ? index() : sample] == 0;
+      return weights.values[weights.per_element ? index() : sample] == 0;
     };
     if (weights.per_element) sample = 0;
     while (sample < shape.samples() && has_no_weight()) ++sample;
-    const double value = sample < shape.samples() ? to_compute(x[index()]) : 0.0;
-    shift.data()[channel] = std::isfinite(value) ? value : 0.0;
+    shift[channel] = sample < shape.samples() ? as_shift(x[index()]) : 0.0;
   }
-  shift.repeat(grid);
-  return shift;
+  shifts.repeat(0);
 }
 
 template <typename T>
 void sum_moments(const BatchNormGrid& grid, const T* x, const BatchNormWeights<Compute<T>>& weights,
-                 const ChannelArray<double>& shift, PartialSums<3>& sums,
-                 const Executor& executor) {
+                 const double* shift, PartialSums<3>& sums, const Executor& executor) {
   parallel_for(grid.tasks(), executor, [&](int64_t task) {
     const int64_t part = grid.part(task);
-    kernels().of(x).batch_norm.moments(grid.block(task), x, weights, shift.data(),
+    kernels().of(x).batch_norm.moments(grid.block(task), x, weights, shift,
                                        {sums.of(part, 0), sums.of(part, 1), sums.of(part, 2)});
   });
 }
@@ -76,17 +86,18 @@ void batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
                 const Executor& executor) {
   const StrictFloat guard;
   const BatchNormGrid grid(shape, args.weights.values != nullptr);
-  const ChannelArray<double> shift = shift_of(grid, shape, args.x, args.weights);
+  Shifts shifts(grid);
+  set_shifts(shape, args.x, args.weights, shifts);
   PartialSums<3> sums(grid);
-  sum_moments(grid, args.x, args.weights, shift, sums, executor);
+  sum_moments(grid, args.x, args.weights, shifts[0], sums, executor);
 
   SampleWeight samples = sample_weight(shape, args.weights, executor);
   if (args.weights.per_element) samples.per_channel = sums.total(2);
-  const Normalization<T> normalization(grid);
+  Normalization<T> normalization(grid);
   for_channels(grid, executor, [&](const ChannelRange& range) {
     const auto& channels = kernels().of(args.x).batch_norm_channels;
     channels.add_up(range, sums.parts());
-    channels.statistics(range, {shift.data(), sums.total(0), sums.total(1)}, samples,
+    channels.statistics(range, {shifts[0], sums.total(0), sums.total(1)}, samples,
                         {args.gamma, args.beta, args.epsilon},
                         {args.mean, args.variance, args.moving}, normalization.coefficients());
   });
@@ -99,9 +110,10 @@ void batch_norm_share(const BatchNormShape& shape, const T* x,
                       const Executor& executor) {
   const StrictFloat guard;
   const BatchNormGrid grid(shape, weights.values != nullptr);
-  const ChannelArray<double> shift = shift_of(grid, shape, x, weights);
+  Shifts shifts(grid);
+  set_shifts(shape, x, weights, shifts);
   PartialSums<3> sums(grid);
-  sum_moments(grid, x, weights, shift, sums, executor);
+  sum_moments(grid, x, weights, shifts[0], sums, executor);
   const double all_samples = sample_weight(shape, weights, executor).weight;
   for_channels(grid, executor, [&](const ChannelRange& range) {
     kernels().of(x).batch_norm_channels.add_up(range, sums.parts());
@@ -110,7 +122,7 @@ void batch_norm_share(const BatchNormShape& shape, const T* x,
       const double sum = sums.total(0)[channel];
       const double about_mean = sums.total(1)[channel] - sum * (sum / weight);
       share.weight[channel] = weight;
-      share.mean[channel] = weight > 0.0 ? shift.data()[channel] + sum / weight : 0.0;
+      share.mean[channel] = weight > 0.0 ? shifts[0][channel] + sum / weight : 0.0;
       share.squares[channel] = weight > 0.0 && !(about_mean < 0.0) ? about_mean : 0.0;
     }
   });
@@ -121,7 +133,7 @@ void batch_norm_merged(const BatchNormShape& shape, const BatchNormMerged<T>& ar
                        const Executor& executor) {
   const StrictFloat guard;
   const BatchNormGrid grid(shape, false);
-  const Normalization<T> normalization(grid);
+  Normalization<T> normalization(grid);
   for_channels(grid, executor, [&](const ChannelRange& range) {
     kernels().of(args.x).batch_norm_channels.merged_normalization(
         range, args.mean, args.variance, {args.gamma, args.beta, args.epsilon},
@@ -135,7 +147,7 @@ void batch_norm_inference(const BatchNormShape& shape, const BatchNormInference<
                           const Executor& executor) {
   const StrictFloat guard;
   const BatchNormGrid grid(shape, false);
-  const Normalization<T> normalization(grid);
+  Normalization<T> normalization(grid);
   for_channels(grid, executor, [&](const ChannelRange& range) {
     kernels().of(args.x).batch_norm_channels.normalization(range, args.mean, args.variance,
                                                            {args.gamma, args.beta, args.epsilon},

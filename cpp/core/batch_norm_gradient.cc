@@ -18,12 +18,12 @@ template <typename T>
 void sum_gradients(const BatchNormGrid& grid, const T* grad, const T* x,
                    const BatchNormWeights<Compute<T>>& weights, const Compute<T>* mean,
                    PartialSums<kSums>& sums, const Executor& executor) {
-  const ChannelArray<Compute<T>> means(grid);
-  std::copy_n(mean, grid.channels(), means.data());
-  means.repeat(grid);
+  ChannelArrays<Compute<T>, 1> means(grid);
+  std::copy_n(mean, grid.channels(), means[0]);
+  means.repeat(0);
   parallel_for(grid.tasks(), executor, [&](int64_t task) {
     const int64_t part = grid.part(task);
-    kernels().of(x).batch_norm.gradient_sums(grid.block(task), grad, x, weights, means.data(),
+    kernels().of(x).batch_norm.gradient_sums(grid.block(task), grad, x, weights, means[0],
                                              {sums.of(part, kGrad), sums.of(part, kGradCentered),
                                               sums.of(part, kCentered), sums.of(part, kWeight)});
   });
@@ -35,13 +35,13 @@ template <typename T>
 class GradientByInput {
  public:
   using S = Compute<T>;
-  explicit GradientByInput(const BatchNormGrid& grid) : grid_(grid), arrays_(grid, 6) {}
+  explicit GradientByInput(const BatchNormGrid& grid) : grid_(grid), arrays_(grid) {}
 
-  GradientCoefficients<S*> coefficients() const {
+  GradientCoefficients<S*> coefficients() {
     return {arrays_[0], arrays_[1], arrays_[2], arrays_[3], arrays_[4], arrays_[5]};
   }
   void run(const T* grad, const T* x, const BatchNormWeights<Compute<T>>& weights, T* grad_x,
-           const Executor& executor) const {
+           const Executor& executor) {
     const bool may_stream = grad_x != x && grid_.is_aligned<T>();
     const Stores stores = may_stream ? stores_for(grad_x, grid_.size(), grad) : Stores::kCached;
     const auto [scale, grad_mean, mean, mean_rest, slope, offset] = coefficients();
@@ -54,7 +54,7 @@ class GradientByInput {
 
  private:
   const BatchNormGrid& grid_;
-  ChannelArrays<S> arrays_;
+  ChannelArrays<S, 6> arrays_;
 };
 
 }  // namespace
@@ -69,7 +69,7 @@ void batch_norm_gradient(const BatchNormShape& shape, const BatchNormGradient<T>
 
   SampleWeight samples = sample_weight(shape, args.weights, executor);
   if (args.weights.per_element) samples.per_channel = sums.total(kWeight);
-  const GradientByInput<T> by_input(grid);
+  GradientByInput<T> by_input(grid);
   for_channels(grid, executor, [&](const ChannelRange& range) {
     const auto& channels = kernels().of(args.x).batch_norm_channels;
     channels.add_up(range, sums.parts());
@@ -125,7 +125,7 @@ void batch_norm_merged_gradient(const BatchNormShape& shape, const BatchNormMerg
   const StrictFloat guard;
   const BatchNormGrid grid(shape, args.weights.values != nullptr);
   const double excess = args.weights.values ? SampleWeight::kMaskEpsilon : 0.0;
-  const GradientByInput<T> by_input(grid);
+  GradientByInput<T> by_input(grid);
   for_channels(grid, executor, [&](const ChannelRange& range) {
     kernels().of(args.x).batch_norm_channels.merged_gradient(
         range,

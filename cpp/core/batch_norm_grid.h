@@ -4,8 +4,8 @@
 #pragma once
 
 #include <algorithm>
-#include <memory>
 
+#include "core/scratch.h"
 #include "fastreg/batch_norm.h"
 #include "kernels/batch_norm_channels.h"
 
@@ -45,30 +45,22 @@ class BatchNormGrid {
   int64_t outer_step_ = 1, channel_step_ = 1, inner_step_ = 1;
 };
 
-// `count` arrays of one value per channel and per copy of it.
-template <typename S>
+// `kArrays` arrays of one value per channel and per copy of it.
+template <typename S, int kArrays>
 class ChannelArrays {
  public:
-  ChannelArrays(const BatchNormGrid& grid, int count)
-      : width_(grid.width()), values_(new S[count * grid.width()]) {}
-  S* operator[](int array) const { return &values_[array * width_]; }
+  explicit ChannelArrays(const BatchNormGrid& grid)
+      : channels_(grid.channels()), width_(grid.width()), values_(kArrays * width_) {}
+  S* operator[](int array) { return values_.data() + array * width_; }
+  // Sets the copies as the channels themselves are set.
+  void repeat(int array) {
+    S* values = (*this)[array];
+    for (int64_t at = channels_; at < width_; ++at) values[at] = values[at - channels_];
+  }
 
  private:
-  int64_t width_;
-  std::unique_ptr<S[]> values_;
-};
-
-// One array, whose copies are to be set after the channels themselves.
-template <typename S>
-class ChannelArray : public ChannelArrays<S> {
- public:
-  explicit ChannelArray(const BatchNormGrid& grid) : ChannelArrays<S>(grid, 1) {}
-  S* data() const { return (*this)[0]; }
-  void repeat(const BatchNormGrid& grid) const {
-    for (int64_t at = grid.channels(); at < grid.width(); ++at) {
-      data()[at] = data()[at - grid.channels()];
-    }
-  }
+  int64_t channels_, width_;
+  Scratch<S> values_;
 };
 
 // kSums partial sums per part and channel, added in the order of the parts.
@@ -78,17 +70,17 @@ class PartialSums {
   explicit PartialSums(const BatchNormGrid& grid)
       : width_(grid.width()),
         parts_(grid.parts()),
-        sums_(new double[std::max<int64_t>(1, parts_) * kSums * width_]) {
+        sums_(std::max<int64_t>(1, parts_) * kSums * width_) {
     if (grid.has_last_row()) std::fill_n(of(parts_ - 1, 0), kSums * width_, 0.0);
   }
-  double* of(int64_t part, int sum) { return &sums_[(part * kSums + sum) * width_]; }
+  double* of(int64_t part, int sum) { return sums_.data() + (part * kSums + sum) * width_; }
   // Where the totals will be, one per true channel.
-  const double* total(int sum) const { return &sums_[sum * width_]; }
-  PartSums parts() { return {sums_.get(), parts_, kSums}; }
+  const double* total(int sum) { return of(0, sum); }
+  PartSums parts() { return {sums_.data(), parts_, kSums}; }
 
  private:
   int64_t width_, parts_;
-  std::unique_ptr<double[]> sums_;
+  Scratch<double> sums_;
 };
 
 // For weights per element the weights of the channels are to be filled in.

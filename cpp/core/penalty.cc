@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastreg/penalty.h"
 
-#include <vector>
-
 #include "core/chunks.h"
+#include "core/scratch.h"
 #include "core/stores.h"
 #include "fastreg/isa.h"
 #include "kernels/table.h"
@@ -25,7 +24,8 @@ double evaluate(const T* w, int64_t n, double l1, double l2, bool wants_penalty,
   // Sums that have to be taken once more need w as it was.
   const bool has_one_pass = wants_penalty && gradient && gradient != w && terms != kNoPenalty;
   const Stores stores = stores_for(gradient, n, w);
-  std::vector<PenaltySums> partial(wants_penalty ? chunk_count(n) : 0);
+  Scratch<PenaltySums> scratch(wants_penalty ? chunk_count(n) : 0);
+  PenaltySums* const partial = scratch.data();
   for_each_chunk(n, executor, [&](int64_t chunk, int64_t begin, int64_t size) {
     if (has_one_pass) {
       partial[chunk] =
@@ -36,9 +36,9 @@ double evaluate(const T* w, int64_t n, double l1, double l2, bool wants_penalty,
     if (gradient) kernel.gradient(w + begin, size, terms, l1, 2.0 * l2, gradient + begin, stores);
   });
   PenaltySums total = {0.0, 0.0};
-  for (const PenaltySums& sums : partial) {
-    total.magnitudes += sums.magnitudes;
-    total.squares += sums.squares;
+  for (int64_t chunk = 0; wants_penalty && chunk < chunk_count(n); ++chunk) {
+    total.magnitudes += partial[chunk].magnitudes;
+    total.squares += partial[chunk].squares;
   }
   return (terms & kL1 ? l1 * total.magnitudes : 0.0) + (terms & kL2 ? l2 * total.squares : 0.0);
 }

@@ -58,6 +58,7 @@ inline void for_each(const ChannelRange& range, Body body) {
 }
 
 void add_up(const ChannelRange& range, const PartSums& sums) noexcept {
+  if (sums.parts == 1 && range.width == range.channels) return;
   for_each(range, [&](auto at) {
     for (int64_t sum = 0; sum < sums.sums; ++sum) {
       V total = V::zero();
@@ -126,16 +127,19 @@ void normalization(const ChannelRange& range, const Given* means, const Given* v
   });
 }
 
-// What reaches x through the mean and the variance is shared by all samples.
+// x acts on y directly, through the mean, and through the variance: of the last two a sample gets
+// its share, 1 / count. The weighted sum of x - mean is mean * excess, as the mean is divided by
+// the count.
 template <typename S, typename At>
-inline void set_gradient(At at, V count, V mean, V mean_rest, V scale, V sum_grad, V by_mean,
-                         V by_variance, const GradientCoefficients<S*>& coefficients) {
+inline void set_gradient(At at, V share, V excess, V mean, V mean_rest, V scale, V sum_grad,
+                         V grad_mean, V by_variance, const GradientCoefficients<S*>& coefficients) {
+  const V twice = V::all(2.0) * by_variance;
   at.spread(scale, coefficients.scale);
-  at.spread(sum_grad / count, coefficients.grad_mean);
+  at.spread(sum_grad * share, coefficients.grad_mean);
   at.spread(mean, coefficients.mean);
   at.spread(mean_rest, coefficients.mean_rest);
-  at.spread(V::all(-2.0) * by_variance / count, coefficients.slope);
-  at.spread(by_mean / count, coefficients.offset);
+  at.spread(V::zero() - twice * share, coefficients.slope);
+  at.spread((grad_mean - twice * (mean + mean_rest) * excess * share) * share, coefficients.offset);
 }
 
 template <typename S>
@@ -143,28 +147,25 @@ void gradient(const ChannelRange& range, const GradientMoments<S>& moments,
               const SampleWeight& samples, S* grad_gamma, S* grad_beta,
               const GradientCoefficients<S*>& coefficients) noexcept {
   const V excess = V::all(samples.excess), epsilon = V::all(moments.epsilon);
-  const V one = V::all(1.0), two = V::all(2.0), half = V::all(0.5);
+  const V one = V::all(1.0), half = V::all(0.5);
   for_each(range, [&](auto at) {
-    const V weight = at.load_or(samples.per_channel, samples.weight);
-    const V count = weight + excess;
-    const V mean = at.load(moments.mean), centered = at.load(moments.centered);
+    const V count = at.load_or(samples.per_channel, samples.weight) + excess;
+    const V share = one / count;
+    const V mean = at.load(moments.mean), sum_grad = at.load(moments.grad);
     // What the given mean lacks of the mean.
-    const V rest = where_positive(count, (centered - mean * excess) / count, V::zero());
-    const V sum_grad = at.load(moments.grad);
+    const V rest =
+        where_positive(count, (at.load(moments.centered) - mean * excess) * share, V::zero());
     const V sum_grad_centered = at.load(moments.grad_centered) - rest * sum_grad;
-    const V gamma = at.load_or(moments.gamma, 1.0);
     const V inv_std = one / sqrt(at.load(moments.variance) + epsilon);
     // Without samples the variance is NaN, and nothing depends on gamma.
     at.store(where_positive(count, inv_std * sum_grad_centered, V::zero()), grad_gamma);
     at.store(sum_grad, grad_beta);
 
-    // x acts on y directly, through the mean, and through the variance.
+    const V scale = at.load_or(moments.gamma, 1.0) * inv_std;
     const V by_variance = at.load_or(moments.grad_variance, 0.0) -
-                          half * gamma * inv_std * inv_std * inv_std * sum_grad_centered;
-    const V by_mean =
-        at.load_or(moments.grad_mean, 0.0) - two * by_variance * (centered - rest * weight) / count;
-    set_gradient(at, count, mean, rest, gamma * inv_std, sum_grad, by_mean, by_variance,
-                 coefficients);
+                          half * scale * inv_std * inv_std * sum_grad_centered;
+    set_gradient(at, share, excess, mean, rest, scale, sum_grad, at.load_or(moments.grad_mean, 0.0),
+                 by_variance, coefficients);
   });
 }
 
@@ -173,18 +174,15 @@ void merged_gradient(const ChannelRange& range, const MergedGradientMoments<S>& 
                      const SampleWeight& samples,
                      const GradientCoefficients<S*>& coefficients) noexcept {
   const V excess = V::all(samples.excess), epsilon = V::all(moments.epsilon);
-  const V one = V::all(1.0);
+  const V one = V::all(1.0), minus_half = V::all(-0.5);
   for_each(range, [&](auto at) {
-    const V count = at.load_or(samples.per_channel, samples.weight) + excess;
+    const V share = one / (at.load_or(samples.per_channel, samples.weight) + excess);
     const V exact = at.load(moments.mean);
     const V mean = rounded(exact, coefficients.mean);
     const V inv_std = one / sqrt(at.load(moments.variance) + epsilon);
-    const V gamma = at.load_or(moments.gamma, 1.0);
-    const V by_variance =
-        V::all(-0.5) * gamma * inv_std * inv_std * inv_std * at.load(moments.grad_centered);
-    // The weighted sum of x - mean is mean * excess, as the mean is divided by the count.
-    const V by_mean = V::all(-2.0) * by_variance * exact * excess / count;
-    set_gradient(at, count, mean, exact - mean, gamma * inv_std, at.load(moments.grad), by_mean,
+    const V scale = at.load_or(moments.gamma, 1.0) * inv_std;
+    const V by_variance = minus_half * scale * inv_std * inv_std * at.load(moments.grad_centered);
+    set_gradient(at, share, excess, mean, exact - mean, scale, at.load(moments.grad), V::zero(),
                  by_variance, coefficients);
   });
 }

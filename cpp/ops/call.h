@@ -3,6 +3,7 @@
 // door brings its own Call; ops.h lists the bodies.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <initializer_list>
 #include <stdexcept>
@@ -15,7 +16,27 @@
 
 namespace fastreg {
 
-using Sizes = std::vector<int64_t>;
+// The sizes of all axes, seen where they lie.
+class Sizes {
+ public:
+  Sizes(const int64_t* sizes, size_t rank) : sizes_(sizes), rank_(rank) {}
+  Sizes(const std::vector<int64_t>& sizes) : Sizes(sizes.data(), sizes.size()) {}
+  // Only within the expression that lists them.
+  Sizes(std::initializer_list<int64_t> sizes) : Sizes(sizes.begin(), sizes.size()) {}
+
+  const int64_t* begin() const { return sizes_; }
+  const int64_t* end() const { return sizes_ + rank_; }
+  size_t size() const { return rank_; }
+  int64_t operator[](size_t axis) const { return sizes_[axis]; }
+  friend bool operator==(const Sizes& a, const Sizes& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end());
+  }
+  friend bool operator!=(const Sizes& a, const Sizes& b) { return !(a == b); }
+
+ private:
+  const int64_t* sizes_;
+  size_t rank_;
+};
 
 std::string to_string(const Sizes& sizes);
 

@@ -38,10 +38,10 @@ void expect_same_shape(const Operand& x, const Operand& grad) {
 }
 
 bool is_per_element(const Operand& mask, const Operand& x, int axis) {
-  Sizes samples = x.sizes;
+  std::vector<int64_t> samples(x.sizes.begin(), x.sizes.end());
   samples.erase(samples.begin() + axis);
   const bool per_element = mask.rank() == x.rank();
-  if (mask.sizes != (per_element ? x.sizes : samples)) {
+  if (mask.sizes != (per_element ? x.sizes : Sizes(samples))) {
     throw InvalidInput("mask", "the shape of the samples, " + to_string(samples),
                        "shape " + to_string(mask.sizes));
   }

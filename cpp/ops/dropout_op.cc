@@ -20,9 +20,8 @@ Seed read_seed(const Operand& operand) {
   return Seed::reduced(operand.as<int64_t>()[0], operand.as<int64_t>()[1]);
 }
 
-Sizes read_noise_shape(const Operand& operand, const Sizes& shape) {
-  const int64_t* sizes = operand.as<int64_t>();
-  Sizes noise_shape(sizes, sizes + operand.size());
+std::vector<int64_t> read_noise_shape(const Operand& operand, const Sizes& shape) {
+  const Sizes noise_shape(operand.as<int64_t>(), operand.size());
   bool fits = operand.rank() == 1 && noise_shape.size() == shape.size();
   for (size_t d = 0; fits && d < shape.size(); ++d) {
     fits = noise_shape[d] == shape[d] || noise_shape[d] == 1;
@@ -31,7 +30,7 @@ Sizes read_noise_shape(const Operand& operand, const Sizes& shape) {
     throw InvalidInput("noise_shape", "a shape that broadcasts to the input's",
                        to_string(noise_shape));
   }
-  return noise_shape;
+  return {noise_shape.begin(), noise_shape.end()};
 }
 
 }  // namespace
@@ -39,10 +38,11 @@ Sizes read_noise_shape(const Operand& operand, const Sizes& shape) {
 void run_dropout(Call& call, const Attributes& attributes) {
   const Operand x = call.operand(0);
   const DropoutSpec spec = {read_rate(call.operand(1)), read_seed(call.operand(2)), attributes.rng};
-  const Sizes noise_shape = read_noise_shape(call.operand(3), x.sizes);
+  const std::vector<int64_t> shape(x.sizes.begin(), x.sizes.end());
+  const std::vector<int64_t> noise_shape = read_noise_shape(call.operand(3), x.sizes);
   with_dtype(call, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
-    dropout(x.as<T>(), x.sizes, noise_shape, spec, call.result_as<T>(0, x.sizes, {0}),
+    dropout(x.as<T>(), shape, noise_shape, spec, call.result_as<T>(0, x.sizes, {0}),
             call.executor());
   });
 }

@@ -103,7 +103,7 @@ void gradient(const ChannelRange& range, const GradientMoments<S>& moments,
               const SampleWeight& samples, S* grad_gamma, S* grad_beta,
               const GradientCoefficients<S*>& k) noexcept {
   for (int64_t c = range.begin; c < range.end; ++c) {
-    const double weight = weight_of(samples, c), count = weight + samples.excess;
+    const double count = weight_of(samples, c) + samples.excess;
     const bool is_empty = !(count > 0.0);
     const double mean = moments.mean[c], centered = moments.centered[c];
     const double rest = is_empty ? 0.0 : (centered - mean * samples.excess) / count;
@@ -116,7 +116,7 @@ void gradient(const ChannelRange& range, const GradientMoments<S>& moments,
     const double by_variance =
         value_or(moments.grad_variance, c, 0.0) - 0.5 * scale / variance * grad_centered;
     const double by_mean = value_or(moments.grad_mean, c, 0.0) -
-                           2.0 * by_variance * (centered - rest * weight) / count;
+                           2.0 * by_variance * (mean + rest) * samples.excess / count;
     set_gradient(range, c, count, scale, moments.grad[c], by_mean, by_variance, k);
     set(range, c, mean, k.mean);
     set(range, c, rest, k.mean_rest);

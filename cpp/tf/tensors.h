@@ -37,7 +37,8 @@ struct StatusError : std::exception {
 
 class TensorCall final : public Call {
  public:
-  explicit TensorCall(tensorflow::OpKernelContext* context) : context_(context), pool_(context) {}
+  explicit TensorCall(tensorflow::OpKernelContext* context)
+      : context_(context), pool_(context), sizes_(context->num_inputs()) {}
 
   Dtype dtype() const override {
     switch (context_->input_dtype(0)) {
@@ -54,13 +55,13 @@ class TensorCall final : public Call {
 
   Operand operand(int i) const override {
     const tensorflow::Tensor& tensor = context_->input(i);
-    const auto sizes = tensor.shape().dim_sizes();
-    return {tensor.data(), Sizes(sizes.begin(), sizes.end())};
+    sizes_[i] = tensor.shape().dim_sizes();
+    return {tensor.data(), Sizes(sizes_[i].data(), sizes_[i].size())};
   }
 
   void* result(int i, const Sizes& sizes, std::initializer_list<int> reusable) override {
     tensorflow::Tensor* tensor;
-    const tensorflow::TensorShape shape(sizes);
+    const tensorflow::TensorShape shape(absl::MakeConstSpan(sizes.begin(), sizes.size()));
     const absl::Status status = reusable.size() == 0 ? context_->allocate_output(i, shape, &tensor)
                                                      : context_->forward_input_or_allocate_output(
                                                            reusable, i, shape, &tensor);
@@ -73,6 +74,8 @@ class TensorCall final : public Call {
  private:
   tensorflow::OpKernelContext* context_;
   PoolExecutor pool_;
+  // Of the operands that have been asked for.
+  mutable absl::InlinedVector<decltype(tensorflow::TensorShape().dim_sizes()), 12> sizes_;
 };
 
 template <Body body>

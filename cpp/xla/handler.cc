@@ -19,7 +19,7 @@ using xla::ffi::Error;
 
 Sizes sizes_of(const AnyBuffer& buffer) {
   const auto sizes = buffer.dimensions();
-  return Sizes(sizes.begin(), sizes.end());
+  return Sizes(sizes.begin(), sizes.size());
 }
 
 class BufferCall final : public Call {

@@ -4,11 +4,22 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 
 namespace fastreg {
 
-using Task = std::function<void(int64_t)>;
+// What is done for one task: a function object, which has to outlive this reference to it.
+class Task {
+ public:
+  template <typename Body>
+  Task(const Body& body)
+      : body_(&body),
+        call_([](const void* body, int64_t task) { (*static_cast<const Body*>(body))(task); }) {}
+  void operator()(int64_t task) const { call_(body_, task); }
+
+ private:
+  const void* body_;
+  void (*call_)(const void* body, int64_t task);
+};
 
 // Runs body(0) ... body(tasks - 1), in any order and on any thread, and returns when all are done.
 // Each front door brings its own: OpenMP, TensorFlow's pool, XLA's pool.
