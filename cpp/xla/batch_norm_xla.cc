@@ -3,7 +3,8 @@
 
 namespace fastreg {
 
-static const RegisterXla<run_batch_norm> batch_norm("Fastreg>BatchNorm");
+// The moving statistics are those of variables, which are set to the new ones.
+static const RegisterXla<run_batch_norm> batch_norm("Fastreg>BatchNorm", {{3, 4}, {4, 5}});
 static const RegisterXla<run_batch_norm_moments> batch_norm_moments("Fastreg>BatchNormMoments");
 static const RegisterXla<run_batch_norm_inference> batch_norm_inference(
     "Fastreg>BatchNormInference");

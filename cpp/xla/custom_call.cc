@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "xla/custom_call.h"
 
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tensorflow/compiler/tf2xla/shape_util.h"
@@ -29,6 +31,13 @@ absl::StatusOr<xla::Shape> row_major(DataType dtype, const TensorShape& shape) {
   TF_RETURN_IF_ERROR(tensorflow::TensorShapeToXLAShape(dtype, shape, &result));
   xla::LayoutUtil::SetToDefaultLayout(&result);
   return result;
+}
+
+using Aliases = std::vector<std::pair<xla::ShapeIndex, std::pair<int64_t, xla::ShapeIndex>>>;
+
+std::map<std::string, std::vector<InPlace>>& in_place_of() {
+  static std::map<std::string, std::vector<InPlace>> in_place;
+  return in_place;
 }
 
 class CustomCallOp : public tensorflow::XlaOpKernel {
@@ -72,10 +81,14 @@ class CustomCallOp : public tensorflow::XlaOpKernel {
     std::vector<xla::Shape> results;
     OP_REQUIRES_OK(context, infer(context, sizes, &results));
     const bool is_tuple = results.size() > 1;
+    Aliases aliases;
+    for (const auto& [result, operand] : in_place_of()[type_string()]) {
+      aliases.push_back({{result}, {operand, {}}});
+    }
     const xla::XlaOp call = xla::CustomCallWithLayout(
         context->builder(), type_string(), operands,
         is_tuple ? xla::ShapeUtil::MakeTupleShape(results) : results[0], shapes, config_,
-        /*has_side_effect=*/false, /*output_operand_aliasing=*/{}, /*literal=*/nullptr,
+        /*has_side_effect=*/false, aliases, /*literal=*/nullptr,
         xla::CustomCallSchedule::SCHEDULE_NONE, xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
     for (int i = 0; i < context->num_outputs(); ++i) {
       context->SetOutput(i, is_tuple ? xla::GetTupleElement(call, i) : call);
@@ -115,7 +128,8 @@ class CustomCallOp : public tensorflow::XlaOpKernel {
 
 // As a kernel for the device that stands for compilation: what REGISTER_XLA_OP notes down is read
 // but once, before the first program is compiled, which may be before fastreg is imported.
-void register_lowering(const char* op) {
+void register_lowering(const char* op, std::initializer_list<InPlace> in_place) {
+  in_place_of()[op] = in_place;
   const tensorflow::KernelDef* def = tensorflow::KernelDefBuilder(op).Device("XLA_CPU_JIT").Build();
   tensorflow::kernel_factory::OpKernelRegistrar(
       def, "CustomCallOp", [](OpKernelConstruction* context) -> tensorflow::OpKernel* {

@@ -9,8 +9,13 @@
 
 namespace fastreg {
 
+// A result that is written over an operand of its shape.
+struct InPlace {
+  int result, operand;
+};
+
 // Lets TensorFlow compile the op to a call of the target of the same name.
-void register_lowering(const char* op);
+void register_lowering(const char* op, std::initializer_list<InPlace> in_place);
 
 // Lets compiled programs call the target.
 void register_handler(const char* target, XLA_FFI_Handler* handler);
@@ -35,8 +40,8 @@ XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
 
 template <Body body>
 struct RegisterXla {
-  explicit RegisterXla(const char* op) {
-    register_lowering(op);
+  explicit RegisterXla(const char* op, std::initializer_list<InPlace> in_place = {}) {
+    register_lowering(op, in_place);
     register_handler(op, handle<body>);
   }
 };

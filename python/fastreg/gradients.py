@@ -59,8 +59,8 @@ def register(ops):
             variance=variance,
             gamma=gamma,
             mask=mask,
-            grad_mean=none if grad_mean is None else grad_mean,
-            grad_variance=none if grad_variance is None else grad_variance,
+            grad_mean=none if _is_zero(grad_mean) else grad_mean,
+            grad_variance=none if _is_zero(grad_variance) else grad_variance,
             epsilon=epsilon,
             axis=op.get_attr("axis"),
         )
@@ -107,6 +107,14 @@ def register(ops):
         by_grad = by_sum + by_sum_centered * (x - spread(mean))
         by_mean = -tf.reduce_sum(by_sum_centered * grad, _sample_axes(x, axis))
         return tf.cast(by_grad, dtype), tf.cast(by_sum_centered * grad, dtype), by_mean
+
+
+def _is_zero(grad):
+    """Whether a graph knows that nothing depends on what `grad` is the gradient by."""
+    if grad is None or tf.executing_eagerly():
+        return grad is None
+    value = tf.get_static_value(grad)
+    return value is not None and not value.any()
 
 
 def _wide(tensor):
