@@ -13,8 +13,8 @@ namespace {
 constexpr int64_t kAhead = 512;
 
 // The first n elements of a tile, in vectors of V.
-template <typename V, typename Tile, typename T, typename WholeLanes>
-[[gnu::always_inline]] inline void keep_tile(const Tile& keep, const T* x, int64_t n, V scale, T* y,
+template <typename V, typename Tile, typename T, typename Size, typename WholeLanes>
+[[gnu::always_inline]] inline void keep_tile(const Tile& keep, const T* x, Size n, V scale, T* y,
                                              WholeLanes whole) {
   constexpr int kParts = Keep::kLanes / V::kLanes;
   const auto step = [&](int64_t i, auto lanes) {
@@ -34,12 +34,12 @@ void drop_with(const MaskStream& stream, int64_t first, const T* x, int64_t n, d
   using V = Vec<Compute<T>>;
   const V scale_all = V::all(static_cast<Compute<T>>(scale));
   with_stores(stores, [&](auto whole) {
-    for_each_tile<Mask>(stream, first, n, [=](int64_t i, const auto& keep) {
+    for_each_tile<Mask>(stream, first, n, [=](int64_t i, const auto& keep, auto left) {
       prefetch<kMaskTile * sizeof(T)>(x + i + kAhead);
       if constexpr (!decltype(whole)::kStreams) {
         prefetch<kMaskTile * sizeof(T), Prefetch::kWriting>(y + i + kAhead);
       }
-      keep_tile<V>(keep, x + i, n - i, scale_all, y + i, whole);
+      keep_tile<V>(keep, x + i, left, scale_all, y + i, whole);
     });
   });
 }
@@ -74,7 +74,7 @@ void apply(const uint64_t* bits, int64_t offset, bool repeat, const T* x, int64_
 void bits(const MaskStream& stream, int64_t first, int64_t n, uint64_t* bits) noexcept {
   with_mask(stream.rng, [=](auto mask) {
     for_each_tile<typename decltype(mask)::type>(
-        stream, first, n, [=](int64_t i, const auto& keep) {
+        stream, first, n, [=](int64_t i, const auto& keep, auto) {
           for (int word = 0; word < kMaskTile / 64; ++word) {
             uint64_t drawn = 0;
             for (int at = 0; at < 64; at += Keep::kLanes) {

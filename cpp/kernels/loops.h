@@ -28,6 +28,7 @@ inline void prefetch(const T* p) {
 template <auto kValue>
 struct Constant {
   static constexpr auto value = kValue;
+  constexpr operator decltype(kValue)() const { return kValue; }
 };
 
 // Calls f with the kind of whole vectors as a type: the loops are compiled for each.

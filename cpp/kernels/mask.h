@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/dropout.h"
+#include "kernels/loops.h"
 #include "kernels/philox.h"
 #include "kernels/vec.h"
 
@@ -68,6 +69,9 @@ class PhiloxBlocks {
   Words key0_[kRounds], key1_[kRounds];
 };
 
+// Said of what is left from a tile on where that is more than the tile.
+using WholeTile = Constant<kMaskTile>;
+
 // keep[k] of a tile is its k-th Keep.
 using KeepTile = Keep[kMaskTile / Keep::kLanes];
 
@@ -87,14 +91,18 @@ class KerasMask {
       : blocks_(stream.key, block_high, stream.counter_high[0], stream.counter_high[1]),
         threshold_(stream.threshold) {}
 
-  // step(i, keep) for the tiles of n elements, the first of which begins at `first_block`.
+  // step(i, keep, n - i) for the tiles of n elements, the first of which begins at `first_block`. A
+  // last tile has a loop of its own: only there the mask is indexed, and so lies in memory.
   template <typename Step>
   [[gnu::always_inline]] void for_each_tile(uint32_t first_block, int64_t n, Step step) const {
-    for (int64_t i = 0; i < n; i += kMaskTile) {
+    int64_t i = 0;
+    const auto with_tile = [&](auto left) __attribute__((always_inline)) {
       KeepTile keep;
       draw(first_block + static_cast<uint32_t>(i / kBlockElements), keep);
-      step(i, keep);
-    }
+      step(i, keep, left);
+    };
+    for (; i + kMaskTile <= n; i += kMaskTile) with_tile(WholeTile{});
+    if (i < n) with_tile(n - i);
   }
 
  private:
@@ -149,7 +157,8 @@ class FastMask {
             next_bits[word] |= ties[word];
           }
         }
-        if (begin >= 0 && begin + i < n) step(begin + i, BitTile{bits + i / 64});
+        const int64_t left = n - begin - i;
+        if (begin >= 0 && left > 0) step(begin + i, BitTile{bits + i / 64}, left);
       }
       if (has_rest && next < n) {
         const int64_t size = n - next < kGroup ? n - next : kGroup;
@@ -212,8 +221,8 @@ class FastMask {
   uint64_t first_element_;
 };
 
-// step(i, keep) for the tile of elements first + i ..., for all i < n in steps of kMaskTile; first
-// is a multiple of it.
+// step(i, keep, elements left) for the tile of elements first + i ..., for all i < n in steps of
+// kMaskTile; first is a multiple of it.
 template <typename Mask, typename Step>
 inline void for_each_tile(const MaskStream& stream, int64_t first, int64_t n, Step step) {
   for (int64_t i = 0; i < n;) {
@@ -222,7 +231,7 @@ inline void for_each_tile(const MaskStream& stream, int64_t first, int64_t n, St
     const int64_t size = (n < end ? n : end) - i;
     Mask(stream, static_cast<uint32_t>(block >> 32))
         .for_each_tile(static_cast<uint32_t>(block), size,
-                       [=](int64_t k, const auto& keep) { step(i + k, keep); });
+                       [=](int64_t k, const auto& keep, auto left) { step(i + k, keep, left); });
     i += size;
   }
 }
