@@ -14,7 +14,12 @@ DOUBLES = np.ones(3)
 SCALAR = np.float64(0.5)
 VALID = {
     "fastreg_l1l2_penalty": {"w": X, "l1": SCALAR, "l2": SCALAR},
-    "fastreg_l1l2_penalty_grad": {"w": X, "l1": SCALAR, "l2": SCALAR, "grad": np.float32(1)},
+    "fastreg_l1l2_penalty_grad": {
+        "w": X,
+        **dict.fromkeys(("l1", "l2"), SCALAR),
+        "grad": np.float32(1),
+        "stored": X,
+    },
     "fastreg_dropout": {
         "x": X,
         "rate": SCALAR,

@@ -12,6 +12,7 @@ namespace fastreg {
 struct Attributes {
   int axis = -1;
   Rng rng = Rng::kKeras;
+  bool with_gradient = false;
 };
 
 // Throws InvalidInput.

@@ -85,6 +85,9 @@ class BodyOp : public tensorflow::OpKernel {
     if (context->HasAttr("axis")) {
       OP_REQUIRES_OK(context, context->GetAttr("axis", &attributes_.axis));
     }
+    if (context->HasAttr("with_gradient")) {
+      OP_REQUIRES_OK(context, context->GetAttr("with_gradient", &attributes_.with_gradient));
+    }
     if (context->HasAttr("rng")) {
       std::string rng;
       OP_REQUIRES_OK(context, context->GetAttr("rng", &rng));

@@ -49,8 +49,13 @@ class CustomCallOp : public tensorflow::XlaOpKernel {
       OP_REQUIRES_OK(context, context->GetAttr("axis", &attributes.axis));
     }
     if (context->HasAttr("rng")) OP_REQUIRES_OK(context, context->GetAttr("rng", &rng));
+    if (context->HasAttr("with_gradient")) {
+      OP_REQUIRES_OK(context, context->GetAttr("with_gradient", &attributes.with_gradient));
+    }
+    const auto truth = [](bool value) { return value ? "true" : "false"; };
     config_ = "{axis = " + std::to_string(attributes.axis) +
-              " : i64, fast = " + (rng == "fast" ? "true" : "false") + "}";
+              " : i64, fast = " + truth(rng == "fast") +
+              ", with_gradient = " + truth(attributes.with_gradient) + "}";
     if (!context->HasAttr("U")) return;
     DataType dtype, statistics;
     OP_REQUIRES_OK(context, context->GetAttr("T", &dtype));
@@ -83,7 +88,8 @@ class CustomCallOp : public tensorflow::XlaOpKernel {
     const bool is_tuple = results.size() > 1;
     Aliases aliases;
     for (const auto& [result, operand] : in_place_of()[type_string()]) {
-      aliases.push_back({{result}, {operand, {}}});
+      if (shapes[operand] != results[result] || sizes[operand].dims() == 0) continue;
+      aliases.push_back({is_tuple ? xla::ShapeIndex{result} : xla::ShapeIndex{}, {operand, {}}});
     }
     const xla::XlaOp call = xla::CustomCallWithLayout(
         context->builder(), type_string(), operands,

@@ -9,7 +9,7 @@
 
 namespace fastreg {
 
-// A result that is written over an operand of its shape.
+// A result that is written over an operand, where that has its shape.
 struct InPlace {
   int result, operand;
 };

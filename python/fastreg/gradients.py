@@ -5,7 +5,7 @@ import functools
 
 import tensorflow as tf
 
-from fastreg import checks
+from fastreg import checks, tapes
 
 
 @functools.cache
@@ -13,33 +13,40 @@ def register(ops):
     """Registers them once for the process: TensorFlow knows gradients by the ops' names."""
 
     @tf.RegisterGradient("Fastreg>L1L2Penalty")
-    def l1_l2_penalty(op, grad):
+    def l1_l2_penalty(op, grad, by_stored):
         w, l1, l2 = op.inputs
+        _, stored = op.outputs
         constant = op.get_attr("constant_factors")
-        by_w = ops.fastreg_l1l2_penalty_grad(w, l1, l2, grad, constant_factors=constant)
+        if op.get_attr("with_gradient") and tapes.is_known_as(1, grad):
+            by_w = stored
+        else:
+            by_w = ops.fastreg_l1l2_penalty_grad(w, l1, l2, grad, stored, constant_factors=constant)
+        if op.get_attr("with_gradient") and not tapes.is_known_as(0, by_stored):
+            by_stored = _wide(by_stored)
+            by_w += tf.cast(by_stored * (2 * tf.cast(l2, by_stored.dtype)), w.dtype)
         if constant:
             return by_w, None, None
         w, grad = _wide(w), _wide(grad)
         by_factors = (
-            ops.fastreg_l1l2_penalty(w, one, other) * grad
+            ops.fastreg_l1l2_penalty(w, one, other).penalty * grad
             for one, other in ((1.0, 0.0), (0.0, 1.0))
         )
         return by_w, *(tf.cast(by_factor, tf.float64) for by_factor in by_factors)
 
     @tf.RegisterGradient("Fastreg>L1L2PenaltyGrad")
     def l1_l2_penalty_grad(op, grad):
-        w, l1, l2, scale = op.inputs
+        w, l1, l2, scale, _ = op.inputs
         dtype, constant = w.dtype, op.get_attr("constant_factors")
         grad, w, scale = _wide(grad), _wide(w), _wide(scale)
         by_w = tf.cast(grad * (2 * tf.cast(l2, w.dtype) * scale), dtype)
-        one = tf.ones([], w.dtype)
-        unscaled = ops.fastreg_l1l2_penalty_grad(w, l1, l2, one, constant_factors=constant)
+        one, none = tf.ones([], w.dtype), tf.zeros([], w.dtype)
+        unscaled = ops.fastreg_l1l2_penalty_grad(w, l1, l2, one, none, constant_factors=constant)
         by_scale = tf.cast(tf.reduce_sum(grad * unscaled), dtype)
         if constant:
-            return by_w, None, None, by_scale
+            return by_w, None, None, by_scale, None
         by_l1 = tf.cast(scale * tf.reduce_sum(grad * tf.sign(w)), tf.float64)
         by_l2 = tf.cast(2 * scale * tf.reduce_sum(grad * w), tf.float64)
-        return by_w, by_l1, by_l2, by_scale
+        return by_w, by_l1, by_l2, by_scale, None
 
     @tf.RegisterGradient("Fastreg>Dropout")
     def dropout(op, grad):
@@ -59,8 +66,8 @@ def register(ops):
             variance=variance,
             gamma=gamma,
             mask=mask,
-            grad_mean=none if _is_zero(grad_mean) else grad_mean,
-            grad_variance=none if _is_zero(grad_variance) else grad_variance,
+            grad_mean=none if tapes.is_known_as(0, grad_mean) else grad_mean,
+            grad_variance=none if tapes.is_known_as(0, grad_variance) else grad_variance,
             epsilon=epsilon,
             axis=op.get_attr("axis"),
         )
@@ -107,14 +114,6 @@ def register(ops):
         by_grad = by_sum + by_sum_centered * (x - spread(mean))
         by_mean = -tf.reduce_sum(by_sum_centered * grad, _sample_axes(x, axis))
         return tf.cast(by_grad, dtype), tf.cast(by_sum_centered * grad, dtype), by_mean
-
-
-def _is_zero(grad):
-    """Whether a graph knows that nothing depends on what `grad` is the gradient by."""
-    if grad is None or tf.executing_eagerly():
-        return grad is None
-    value = tf.get_static_value(grad)
-    return value is not None and not value.any()
 
 
 def _wide(tensor):

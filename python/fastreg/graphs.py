@@ -14,11 +14,16 @@ import keras
 STEPS = {"train_step", "test_step", "predict_step"}
 
 
-def may_leave():
-    """Whether what runs now is being traced, and not for a step of `fit` and the like."""
+def is_traced():
+    """Whether what runs now makes a graph."""
     import tensorflow as tf  # a graph is TensorFlow's, and other backends do without it
 
-    return not tf.executing_eagerly() and not _is_within(STEPS, keras.Model)
+    return not tf.executing_eagerly()
+
+
+def may_leave():
+    """Whether what runs now is being traced, and not for a step of `fit` and the like."""
+    return is_traced() and not _is_within(STEPS, keras.Model)
 
 
 def is_called_by_layer():

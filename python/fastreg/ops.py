@@ -11,7 +11,7 @@ import contextlib
 
 import tensorflow as tf
 
-from fastreg import checks, gradients, library
+from fastreg import checks, gradients, library, tapes
 from fastreg.types import NoiseShape, Rng, Seed, Tensor
 
 __all__ = ["batch_norm", "batch_norm_inference", "dropout", "l1_l2_penalty"]
@@ -35,14 +35,25 @@ def l1_l2_penalty(w: Tensor, l1: float | Tensor = 0.0, l2: float | Tensor = 0.0)
     Returns:
         A scalar of `w`'s dtype. Differentiable by `w`, and by factors that are tensors.
     """
+    return penalty(w, l1, l2)
+
+
+def penalty(w, l1=0.0, l2=0.0, *, is_loss=True):
+    """`l1_l2_penalty`; `is_loss` says that it is added to a loss as it is.
+
+    Then the gradient by it is 1, and where a tape will ask for that by `w`, the same reading of `w`
+    gives it.
+    """
     w = _tensor(w, "w")
     constant = not (tf.is_tensor(l1) or tf.is_tensor(l2))
+    is_wanted = is_loss and w.shape.rank != 0 and tapes.will_differentiate(w)
     return _ops.fastreg_l1l2_penalty(
         w=w,
         l1=_scalar(l1, checks.factor, "l1"),
         l2=_scalar(l2, checks.factor, "l2"),
         constant_factors=constant,
-    )
+        with_gradient=constant and is_wanted,
+    ).penalty
 
 
 def dropout(

@@ -23,9 +23,11 @@ class _Native(keras.regularizers.Regularizer):
         factors = self._factors()
         if not (native.takes(x) and all(map(_is_plain, factors.values()))):
             return super().__call__(x)
-        if graphs.may_leave() and graphs.is_called_by_layer():
-            return super().__call__(x)  # a penalty on what a layer put out
-        return native.ops().l1_l2_penalty(x, **factors)
+        is_of_output = graphs.is_traced() and graphs.is_called_by_layer()
+        if is_of_output and graphs.may_leave():
+            return super().__call__(x)
+        # Keras divides a penalty on what a layer put out by the batch's size.
+        return native.ops().penalty(x, **factors, is_loss=not is_of_output)
 
 
 def _is_plain(factor):
