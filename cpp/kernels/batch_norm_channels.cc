@@ -103,16 +103,14 @@ void statistics(const ChannelRange& range, const Moments& moments, const SampleW
     const V count = weight + excess;
     const V k = at.load(moments.shift), sum = at.load(moments.sum);
     // mean = k + d; the squares about it follow from those about k.
-    const V d = sum / count - k * (excess / count);
+    const V d = (sum - k * excess) / count;
     const V about_mean = at.load(moments.squares) - d * (two * sum - d * weight);
     const V variance = at_least(V::zero(), about_mean) / count;
     const V mean = rounded(k + d, out.mean);
     at.store(mean, out.mean);
     at.store(variance, out.variance);
     if (out.moving) update_moving(at, weight, k + d, variance, *out.moving);
-    if (coefficients.mean) {
-      set_normalization(at, mean, (k - mean) + d, variance, affine, coefficients);
-    }
+    set_normalization(at, mean, (k - mean) + d, variance, affine, coefficients);
   });
 }
 

@@ -75,7 +75,7 @@ void statistics(const ChannelRange& range, const Moments& moments, const SampleW
       moving.new_mean[c] = mix(moving.mean[c], shift + rest);
       moving.new_variance[c] = mix(moving.variance[c], variance);
     }
-    if (k.mean) set_normalization(range, c, mean, (shift - mean) + rest, variance, affine, k);
+    set_normalization(range, c, mean, (shift - mean) + rest, variance, affine, k);
   }
 }
 
