@@ -31,6 +31,9 @@ struct Spread {
   }
 };
 
+// How many elements ahead are asked for: from memory, or from the caches.
+constexpr int64_t kFarAhead = 4096, kNearAhead = 512;
+
 // Where a vector lies in x, and what will be wanted some time later.
 struct Place {
   int64_t index, later;
@@ -41,10 +44,10 @@ struct Place {
     const int64_t index = row * block.channels + channel;
     return {index, index + rows * block.channels};
   }
-  static Place of_run(const BatchNormBlock& block, int64_t outer, int64_t channel, int64_t inner) {
-    constexpr int64_t kAhead = 512;
+  static Place of_run(const BatchNormBlock& block, int64_t outer, int64_t channel, int64_t inner,
+                      int64_t ahead) {
     const int64_t index = (outer * block.channels + channel) * block.inner + inner;
-    return {index, index + kAhead};
+    return {index, index + ahead};
   }
 };
 
@@ -62,25 +65,28 @@ template <typename V, typename Prepare, typename Step, typename WholeLanes>
 inline void for_each_of(const BatchNormBlock& block, Prepare prepare, Step step, WholeLanes whole) {
   if (block.inner == 1) {
     const int64_t together = rows_together<WholeLanes>(block);
+    const bool is_far = WholeLanes::kStreams && together * block.channels < kFarAhead;
+    const int64_t rows_ahead = is_far ? kFarAhead / block.channels : together;
     for (int64_t row = block.outer_begin; row < block.outer_end; row += together) {
       const int64_t end = row + together < block.outer_end ? row + together : block.outer_end;
       const auto on_rows = [=](int64_t i, auto lanes) {
         const int64_t channel = block.channel_begin + i;
         const auto coefficients = prepare(Across<V, decltype(lanes)>{channel, lanes});
         for (int64_t r = row; r < end; ++r) {
-          step(coefficients, Place::of_row(block, r, channel, together), Spread<V>{r}, lanes);
+          step(coefficients, Place::of_row(block, r, channel, rows_ahead), Spread<V>{r}, lanes);
         }
       };
       map<V>(block.channel_end - block.channel_begin, on_rows, whole);
     }
     return;
   }
+  constexpr int64_t ahead = WholeLanes::kStreams ? kFarAhead : kNearAhead;
   for (int64_t channel = block.channel_begin; channel < block.channel_end; ++channel) {
     const auto coefficients = prepare(Spread<V>{channel});
     for (int64_t outer = block.outer_begin; outer < block.outer_end; ++outer) {
       const auto on_run = [=](int64_t i, auto lanes) {
         const int64_t inner = block.inner_begin + i;
-        step(coefficients, Place::of_run(block, outer, channel, inner),
+        step(coefficients, Place::of_run(block, outer, channel, inner, ahead),
              Across<V, decltype(lanes)>{outer * block.inner + inner, lanes}, lanes);
       };
       map<V>(block.inner_end - block.inner_begin, on_run, whole);
@@ -147,7 +153,7 @@ inline void sum_channels(const BatchNormBlock& block, double* const* sums, Prepa
       map_reduce<V, kSums>(
           block.inner_end - block.inner_begin, lane_sums, [&](int64_t i, auto lanes, V* terms) {
             const int64_t inner = block.inner_begin + i;
-            step(coefficients, Place::of_run(block, outer, channel, inner),
+            step(coefficients, Place::of_run(block, outer, channel, inner, kFarAhead),
                  Across<V, decltype(lanes)>{outer * block.inner + inner, lanes}, lanes, terms);
           });
     }
