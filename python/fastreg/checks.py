@@ -16,7 +16,10 @@ MASK_EPSILON = 1e-7
 
 @functools.lru_cache
 def name_of(dtype):
-    """The name of `dtype`; None in another byte order, where the name would be the same."""
+    """The name of `dtype`; None in another byte order, where the name would be the same.
+
+    numpy makes the name anew each time, in which a small kernel would be done.
+    """
     return dtype.name if dtype.isnative else None
 
 
@@ -213,7 +216,7 @@ def axis(value, ndim=None):
 
 def channels(x, axis, required=(), **arrays):
     """Checks arrays of one value per channel of `x`; None will do for what is not required."""
-    expected = {"dtypes": (statistics_dtype(x.dtype).name,), "shape": (x.shape[axis],)}
+    expected = {"dtypes": (name_of(statistics_dtype(x.dtype)),), "shape": (x.shape[axis],)}
     for name, value in arrays.items():
         if value is not None or name in required:
             array(value, name, **expected)
@@ -225,7 +228,7 @@ def mask(value, x, axis):
         return None
     dtype = statistics_dtype(x.dtype)
     shape = x.shape[:axis] + x.shape[axis + 1 :]
-    return array(value, "mask", dtypes=("bool", dtype.name), shape=shape).astype(dtype, copy=False)
+    return array(value, "mask", dtypes=("bool", name_of(dtype)), shape=shape).astype(dtype, copy=False)
 
 
 def samples(x, axis):

@@ -254,7 +254,7 @@ def batch_norm_gradient(
         `(grad_x, grad_gamma, grad_beta)`: an array like `x` and two of the channels.
     """
     checks.array(grad, "grad")
-    checks.array(x, "x", dtypes=(grad.dtype.name,), shape=grad.shape)
+    checks.array(x, "x", dtypes=(checks.name_of(grad.dtype),), shape=grad.shape)
     axis, epsilon = checks.axis(axis, x.ndim), checks.epsilon(epsilon)
     given = {"mean": mean, "variance": variance}
     checks.channels(x, axis, required=given, **given, gamma=gamma)
