@@ -228,7 +228,8 @@ def mask(value, x, axis):
         return None
     dtype = statistics_dtype(x.dtype)
     shape = x.shape[:axis] + x.shape[axis + 1 :]
-    return array(value, "mask", dtypes=("bool", name_of(dtype)), shape=shape).astype(dtype, copy=False)
+    dtypes = "bool", name_of(dtype)
+    return array(value, "mask", dtypes=dtypes, shape=shape).astype(dtype, copy=False)
 
 
 def samples(x, axis):
