@@ -33,6 +33,21 @@ static inline void store_halves(void* p, Counted count, __m256i v) {
   _mm256_mask_storeu_epi16(p, static_cast<__mmask16>(lane_mask(count.n, 16)), v);
 }
 
+// Over two bytes of 0 each.
+static inline __m512i as_high_halves(__m256i halves) {
+  const __m512i twice =
+      _mm512_cvtepu8_epi16(_mm256_setr_epi8(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9,
+                                            9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 15));
+  return _mm512_maskz_permutexvar_epi16(0xAAAAAAAA, twice, _mm512_castsi256_si512(halves));
+}
+// Of sixteen words of four bytes.
+static inline __m256i high_halves(__m512i words) {
+  const __m512i odd =
+      _mm512_cvtepu8_epi16(_mm256_setr_epi8(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29,
+                                            31, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
+  return _mm512_castsi512_si256(_mm512_permutexvar_epi16(odd, words));
+}
+
 static inline void finish_stores() { _mm_sfence(); }
 
 struct Keep {
@@ -67,8 +82,7 @@ struct Vec<float> {
   }
   template <typename Lanes>
   static Vec load(const BFloat16* p, Lanes lanes) {
-    return {
-        _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load_halves(p, lanes)), 16))};
+    return {_mm512_castsi512_ps(as_high_halves(load_halves(p, lanes)))};
   }
   void store(float* p, Whole) const { _mm512_storeu_ps(p, v); }
   void store(float* p, Streamed) const { _mm512_stream_ps(p, v); }
@@ -86,10 +100,9 @@ struct Vec<float> {
     const __m512i is_odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     const __m512i rounded =
         _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), is_odd);
-    const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
     const __mmask16 is_nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-    const __m512i kept = _mm512_mask_mov_epi32(rounded, is_nan, quiet);
-    store_halves(p, lanes, _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16)));
+    const __m512i kept = _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x400000));
+    store_halves(p, lanes, high_halves(kept));
   }
   Vec keep(Keep which, int = 0) const { return {_mm512_maskz_mov_ps(which.lanes, v)}; }
   friend Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
