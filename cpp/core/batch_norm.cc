@@ -17,13 +17,13 @@ class Normalization {
   using S = Compute<T>;
   explicit Normalization(const BatchNormGrid& grid) : grid_(grid), arrays_(grid) {}
 
-  NormalizeCoefficients<S*> coefficients() {
+  template <typename P = S*>
+  NormalizeCoefficients<P> coefficients() {
     return {arrays_[0], arrays_[1], arrays_[2], arrays_[3]};
   }
   void run(const T* x, T* y, const Executor& executor) {
     const Stores stores = grid_.is_aligned<T>() ? stores_for(y, grid_.size(), x) : Stores::kCached;
-    const auto [mean, mean_rest, scale, offset] = coefficients();
-    const NormalizeCoefficients<const S*> given = {mean, mean_rest, scale, offset};
+    const auto given = coefficients<const S*>();
     parallel_for(grid_.tasks(), executor, [&](int64_t task) {
       kernels().of(x).batch_norm.normalize(grid_.block(task), x, given, y, stores);
     });

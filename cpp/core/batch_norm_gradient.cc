@@ -37,15 +37,15 @@ class GradientByInput {
   using S = Compute<T>;
   explicit GradientByInput(const BatchNormGrid& grid) : grid_(grid), arrays_(grid) {}
 
-  GradientCoefficients<S*> coefficients() {
+  template <typename P = S*>
+  GradientCoefficients<P> coefficients() {
     return {arrays_[0], arrays_[1], arrays_[2], arrays_[3], arrays_[4], arrays_[5]};
   }
   void run(const T* grad, const T* x, const BatchNormWeights<Compute<T>>& weights, T* grad_x,
            const Executor& executor) {
     const bool may_stream = grad_x != x && grid_.is_aligned<T>();
     const Stores stores = may_stream ? stores_for(grad_x, grid_.size(), grad) : Stores::kCached;
-    const auto [scale, grad_mean, mean, mean_rest, slope, offset] = coefficients();
-    const GradientCoefficients<const S*> given = {scale, grad_mean, mean, mean_rest, slope, offset};
+    const auto given = coefficients<const S*>();
     parallel_for(grid_.tasks(), executor, [&](int64_t task) {
       kernels().of(x).batch_norm.gradient(grid_.block(task), grad, x, weights, given, grad_x,
                                           stores);

@@ -2,11 +2,10 @@
 // TensorFlow's tensors and threads as the bodies of the ops see them, and the kernel around a body.
 #pragma once
 
-#include <string>
-
 #include "ops/ops.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/register_types.h"
+#include "tf/attributes.h"
 
 namespace fastreg {
 
@@ -82,17 +81,7 @@ template <Body body>
 class BodyOp : public tensorflow::OpKernel {
  public:
   explicit BodyOp(tensorflow::OpKernelConstruction* context) : OpKernel(context) {
-    if (context->HasAttr("axis")) {
-      OP_REQUIRES_OK(context, context->GetAttr("axis", &attributes_.axis));
-    }
-    if (context->HasAttr("with_gradient")) {
-      OP_REQUIRES_OK(context, context->GetAttr("with_gradient", &attributes_.with_gradient));
-    }
-    if (context->HasAttr("rng")) {
-      std::string rng;
-      OP_REQUIRES_OK(context, context->GetAttr("rng", &rng));
-      attributes_.rng = rng == "fast" ? Rng::kFast : Rng::kKeras;
-    }
+    OP_REQUIRES_OK(context, read_attributes(context, &attributes_));
   }
 
   void Compute(tensorflow::OpKernelContext* context) override {

@@ -13,6 +13,7 @@
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow/core/public/version.h"
+#include "tf/attributes.h"
 #include "xla/hlo/builder/xla_builder.h"
 #include "xla/layout_util.h"
 #include "xla/shape_util.h"
@@ -44,17 +45,10 @@ class CustomCallOp : public tensorflow::XlaOpKernel {
  public:
   explicit CustomCallOp(OpKernelConstruction* context) : XlaOpKernel(context) {
     Attributes attributes;
-    std::string rng;
-    if (context->HasAttr("axis")) {
-      OP_REQUIRES_OK(context, context->GetAttr("axis", &attributes.axis));
-    }
-    if (context->HasAttr("rng")) OP_REQUIRES_OK(context, context->GetAttr("rng", &rng));
-    if (context->HasAttr("with_gradient")) {
-      OP_REQUIRES_OK(context, context->GetAttr("with_gradient", &attributes.with_gradient));
-    }
+    OP_REQUIRES_OK(context, read_attributes(context, &attributes));
     const auto truth = [](bool value) { return value ? "true" : "false"; };
     config_ = "{axis = " + std::to_string(attributes.axis) +
-              " : i64, fast = " + truth(rng == "fast") +
+              " : i64, fast = " + truth(attributes.rng == Rng::kFast) +
               ", with_gradient = " + truth(attributes.with_gradient) + "}";
     if (!context->HasAttr("U")) return;
     DataType dtype, statistics;
