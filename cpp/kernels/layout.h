@@ -60,31 +60,32 @@ inline int64_t rows_together(const BatchNormBlock& block) {
   return block.channels >= kWideRow ? 2 : 1;
 }
 
-// step(prepare(channel reader), place, sample reader, lanes) for every vector of the block.
+// These take a block of their own: behind a reference, each store could have changed its sizes.
 template <typename V, typename Prepare, typename Step, typename WholeLanes>
-inline void for_each_of(const BatchNormBlock& block, Prepare prepare, Step step, WholeLanes whole) {
-  if (block.inner == 1) {
-    const int64_t together = rows_together<WholeLanes>(block);
-    const bool is_far = WholeLanes::kStreams && together * block.channels < kFarAhead;
-    const int64_t rows_ahead = is_far ? kFarAhead / block.channels : together;
-    for (int64_t row = block.outer_begin; row < block.outer_end; row += together) {
-      const int64_t end = row + together < block.outer_end ? row + together : block.outer_end;
-      const auto on_rows = [=](int64_t i, auto lanes) {
-        const int64_t channel = block.channel_begin + i;
-        const auto coefficients = prepare(Across<V, decltype(lanes)>{channel, lanes});
-        for (int64_t r = row; r < end; ++r) {
-          step(coefficients, Place::of_row(block, r, channel, rows_ahead), Spread<V>{r}, lanes);
-        }
-      };
-      map<V>(block.channel_end - block.channel_begin, on_rows, whole);
-    }
-    return;
+inline void for_each_in_rows(BatchNormBlock block, Prepare prepare, Step step, WholeLanes whole) {
+  const int64_t together = rows_together<WholeLanes>(block);
+  const bool is_far = WholeLanes::kStreams && together * block.channels < kFarAhead;
+  const int64_t rows_ahead = is_far ? kFarAhead / block.channels : together;
+  for (int64_t row = block.outer_begin; row < block.outer_end; row += together) {
+    const int64_t end = row + together < block.outer_end ? row + together : block.outer_end;
+    const auto on_rows = [&](int64_t i, auto lanes) {
+      const int64_t channel = block.channel_begin + i;
+      const auto coefficients = prepare(Across<V, decltype(lanes)>{channel, lanes});
+      for (int64_t r = row; r < end; ++r) {
+        step(coefficients, Place::of_row(block, r, channel, rows_ahead), Spread<V>{r}, lanes);
+      }
+    };
+    map<V>(block.channel_end - block.channel_begin, on_rows, whole);
   }
+}
+
+template <typename V, typename Prepare, typename Step, typename WholeLanes>
+inline void for_each_in_runs(BatchNormBlock block, Prepare prepare, Step step, WholeLanes whole) {
   constexpr int64_t ahead = WholeLanes::kStreams ? kFarAhead : kNearAhead;
   for (int64_t channel = block.channel_begin; channel < block.channel_end; ++channel) {
     const auto coefficients = prepare(Spread<V>{channel});
     for (int64_t outer = block.outer_begin; outer < block.outer_end; ++outer) {
-      const auto on_run = [=](int64_t i, auto lanes) {
+      const auto on_run = [&](int64_t i, auto lanes) {
         const int64_t inner = block.inner_begin + i;
         step(coefficients, Place::of_run(block, outer, channel, inner, ahead),
              Across<V, decltype(lanes)>{outer * block.inner + inner, lanes}, lanes);
@@ -94,9 +95,13 @@ inline void for_each_of(const BatchNormBlock& block, Prepare prepare, Step step,
   }
 }
 
+// step(prepare(channel reader), place, sample reader, lanes) for every vector of the block.
 template <typename V, typename Prepare, typename Step>
 inline void for_each(const BatchNormBlock& block, Stores stores, Prepare prepare, Step step) {
-  with_stores(stores, [&](auto whole) { for_each_of<V>(block, prepare, step, whole); });
+  with_stores(stores, [&](auto whole) {
+    if (block.inner == 1) return for_each_in_rows<V>(block, prepare, step, whole);
+    for_each_in_runs<V>(block, prepare, step, whole);
+  });
 }
 
 // All rows of kVectors neighbouring vectors of channels, whose sums stay in registers meanwhile.
@@ -119,7 +124,7 @@ inline void sum_columns(const BatchNormBlock& block, int64_t channel, double* co
       V terms[kSums];
       const Place place = Place::of_row(block, row, channel + v * V::kLanes, kRowsAhead);
       step(coefficients[v], place, Spread<V>{row}, lanes, terms);
-      for (int s = 0; s < kSums; ++s) total[v][s] = total[v][s] + terms[s];
+      for (int s = 0; s < kSums; ++s) total[v][s] = add_by_fma(total[v][s], terms[s]);
     }
   }
 #pragma GCC unroll 8
@@ -131,8 +136,7 @@ inline void sum_columns(const BatchNormBlock& block, int64_t channel, double* co
 // sums[s][channel] = sum over the block's samples of the s-th term that
 // step(prepare(channel reader), place, sample reader, lanes, terms) gives, in double.
 template <int kSums, typename Prepare, typename Step>
-inline void sum_channels(const BatchNormBlock& block, double* const* sums, Prepare prepare,
-                         Step step) {
+inline void sum_channels(BatchNormBlock block, double* const* sums, Prepare prepare, Step step) {
   using V = Vec<double>;
   if (block.inner == 1) {
     constexpr int kVectors = V::kLanes;

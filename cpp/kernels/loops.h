@@ -79,7 +79,11 @@ inline void map_reduce(int64_t n, LaneSums<V, kSums>& sums, Step step, WholeLane
   for (; i + kGroup <= n; i += kGroup) {
     for (int vector = 0; vector < kVectors; ++vector) add(vector, i + vector * V::kLanes, whole);
   }
-  for (int vector = 0; i < n; ++vector, i += V::kLanes) add(vector, i, Counted{n - i});
+  // The sums stay in registers only where the numbers of their vectors are constants.
+#pragma GCC unroll 16
+  for (int vector = 0; vector < kVectors; ++vector, i += V::kLanes) {
+    if (i < n) add(vector, i, Counted{n - i});
+  }
   sums = local;
 }
 

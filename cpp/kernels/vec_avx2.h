@@ -161,6 +161,7 @@ struct Vec<double> {
     return {_mm256_and_pd(v, _mm256_castsi256_pd(lanes64_below(count.n)))};
   }
   friend Vec operator+(Vec a, Vec b) { return {_mm256_add_pd(a.v, b.v)}; }
+  friend Vec add_by_fma(Vec a, Vec b) { return a + b; }
   friend Vec operator-(Vec a, Vec b) { return {_mm256_sub_pd(a.v, b.v)}; }
   friend Vec operator*(Vec a, Vec b) { return {_mm256_mul_pd(a.v, b.v)}; }
   // a where the condition is not zero, +0 elsewhere.

@@ -166,6 +166,8 @@ struct Vec<double> {
   Vec first(Whole) const { return *this; }
   Vec first(Counted count) const { return keep(Keep::of(lane_mask(count.n, kLanes)), 0); }
   friend Vec operator+(Vec a, Vec b) { return {_mm512_add_pd(a.v, b.v)}; }
+  // a + b to the last bit, where the rest of a loop keeps the adders busy and not the multipliers.
+  friend Vec add_by_fma(Vec a, Vec b) { return {_mm512_fmadd_pd(b.v, _mm512_set1_pd(1.0), a.v)}; }
   friend Vec operator-(Vec a, Vec b) { return {_mm512_sub_pd(a.v, b.v)}; }
   friend Vec operator*(Vec a, Vec b) { return {_mm512_mul_pd(a.v, b.v)}; }
   // a where the condition is not zero, +0 elsewhere.

@@ -65,6 +65,7 @@ struct Vec {
   friend Vec operator+(const Vec& a, const Vec& b) {
     return each([&](int lane) { return a.v[lane] + b.v[lane]; });
   }
+  friend Vec add_by_fma(const Vec& a, const Vec& b) { return a + b; }
   friend Vec operator-(const Vec& a, const Vec& b) {
     return each([&](int lane) { return a.v[lane] - b.v[lane]; });
   }
