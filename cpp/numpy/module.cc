@@ -31,6 +31,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("set_num_threads", set_num_threads, py::arg("threads"));
   module.def("stay_serial", stay_serial);
   module.def("build_info", build_info);
+  bind_checks(module);
   bind_penalty(module);
   bind_dropout(module);
   bind_batch_norm(module);

@@ -5,6 +5,7 @@
 
 namespace fastreg {
 
+void bind_checks(pybind11::module_& module);
 void bind_penalty(pybind11::module_& module);
 void bind_dropout(pybind11::module_& module);
 void bind_batch_norm(pybind11::module_& module);

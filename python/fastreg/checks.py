@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `fastreg.functional` asks of its arguments, and how it words the answer."""
 
+import contextlib
 import functools
 import math
 import numbers
 import operator
 
 import numpy as np
+
+from fastreg import _core
 
 # By name: bfloat16 is an extension of numpy's types, by the package ml_dtypes.
 DTYPES = ("float32", "float64", "float16", "bfloat16")
@@ -70,9 +73,7 @@ def output(out, first, *others):
             "Invalid array received for argument `out`. Expected a writable array. "
             "Received: a read-only array"
         )
-    # Bounds tell all there is to know about contiguous arrays.
-    overlaps = np.may_share_memory(out, first) and out.ctypes.data != first.ctypes.data
-    if overlaps or any(np.may_share_memory(out, o) for o in others if o is not None):
+    if _core.overlaps(out, first, others):
         raise ValueError(
             "Invalid array received for argument `out`. Expected the first argument itself or an "
             "array that shares memory with no argument. Received: an array that overlaps one"
@@ -124,16 +125,17 @@ def epsilon(value):
 def seed(value):
     """The pair of ints, each of 64 bits, that `value` stands for."""
     expected = "Invalid value received for argument `seed`. Expected an int or a pair of ints"
+    words = value
+    if not isinstance(value, tuple):
+        with contextlib.suppress(TypeError):
+            words = operator.index(value), 0
     try:
-        pair: tuple[int, ...] = (operator.index(value), 0)
+        pair: tuple[int, ...] = tuple(map(operator.index, words))
     except TypeError:
-        try:
-            pair = tuple(operator.index(word) for word in value)
-        except TypeError:
-            raise TypeError(f"{expected}. Received: seed={value!r}") from None
-        if len(pair) != 2:
-            raise ValueError(f"{expected}. Received: seed={value!r}") from None
-    if not all(-(2**63) <= word < 2**63 for word in pair):
+        raise TypeError(f"{expected}. Received: seed={value!r}") from None
+    if len(pair) != 2:
+        raise ValueError(f"{expected}. Received: seed={value!r}")
+    if min(pair) < -(2**63) or max(pair) >= 2**63:
         raise ValueError(f"{expected} of 64 bits. Received: seed={value!r}")
     return pair
 
@@ -214,12 +216,14 @@ def axis(value, ndim=None):
     return index if ndim is None else index % ndim
 
 
-def channels(x, axis, required=(), **arrays):
-    """Checks arrays of one value per channel of `x`; None will do for what is not required."""
-    expected = {"dtypes": (name_of(statistics_dtype(x.dtype)),), "shape": (x.shape[axis],)}
-    for name, value in arrays.items():
+def channels(x, axis, required, **optional):
+    """Checks arrays of one value per channel of `x`, by their names; None will do for some."""
+    dtype, size = statistics_dtype(x.dtype), x.shape[axis]
+    if _core.are_vectors_of(required, optional, dtype, size):
+        return
+    for name, value in (required | optional).items():  # which of them, and what is wrong?
         if value is not None or name in required:
-            array(value, name, **expected)
+            array(value, name, dtypes=(name_of(dtype),), shape=(size,))
 
 
 def mask(value, x, axis):

@@ -180,7 +180,7 @@ def batch_norm(
     """
     checks.array(x, "x")
     axis, epsilon = checks.axis(axis, x.ndim), checks.epsilon(epsilon)
-    checks.channels(x, axis, gamma=gamma, beta=beta)
+    checks.channels(x, axis, {}, gamma=gamma, beta=beta)
     weights = checks.mask(mask, x, axis)
     checks.samples(x, axis)
     out = checks.output(out, x, gamma, beta, mask)
@@ -217,8 +217,7 @@ def batch_norm_inference(
     """
     checks.array(x, "x")
     axis, epsilon = checks.axis(axis, x.ndim), checks.epsilon(epsilon)
-    given = {"mean": mean, "variance": variance}
-    checks.channels(x, axis, required=given, **given, gamma=gamma, beta=beta)
+    checks.channels(x, axis, {"mean": mean, "variance": variance}, gamma=gamma, beta=beta)
     out = checks.output(out, x, mean, variance, gamma, beta)
     _core.batch_norm_inference(x, mean, variance, gamma, beta, axis, epsilon, out)
     return out
@@ -256,8 +255,7 @@ def batch_norm_gradient(
     checks.array(grad, "grad")
     checks.array(x, "x", dtypes=(checks.name_of(grad.dtype),), shape=grad.shape)
     axis, epsilon = checks.axis(axis, x.ndim), checks.epsilon(epsilon)
-    given = {"mean": mean, "variance": variance}
-    checks.channels(x, axis, required=given, **given, gamma=gamma)
+    checks.channels(x, axis, {"mean": mean, "variance": variance}, gamma=gamma)
     weights = checks.mask(mask, x, axis)
     checks.samples(x, axis)
     out = checks.output(out, grad, x, mean, variance, gamma, mask)
