@@ -21,19 +21,26 @@ void register_lowering(const char* op, std::initializer_list<InPlace> in_place);
 void register_handler(const char* target, XLA_FFI_Handler* handler);
 
 xla::ffi::Error run_body(Body body, xla::ffi::ThreadPool pool, xla::ffi::RemainingArgs operands,
-                         xla::ffi::RemainingRets results, xla::ffi::Dictionary attributes);
+                         xla::ffi::RemainingRets results, const Attributes& attributes);
 
 template <Body body>
 XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
-  using xla::ffi::Dictionary;
   using xla::ffi::RemainingArgs;
   using xla::ffi::RemainingRets;
   using xla::ffi::ThreadPool;
   static const auto handler =
-      xla::ffi::Ffi::Bind().Ctx<ThreadPool>().RemainingArgs().RemainingRets().Attrs().To(
-          [](ThreadPool pool, RemainingArgs operands, RemainingRets results,
-             Dictionary attributes) {
-            return run_body(body, pool, operands, results, attributes);
+      xla::ffi::Ffi::Bind()
+          .Ctx<ThreadPool>()
+          .RemainingArgs()
+          .RemainingRets()
+          .Attr<int64_t>("axis")
+          .Attr<bool>("fast")
+          .Attr<bool>("with_gradient")
+          .To([](ThreadPool pool, RemainingArgs operands, RemainingRets results, int64_t axis,
+                 bool fast, bool with_gradient) {
+            return run_body(
+                body, pool, operands, results,
+                {static_cast<int>(axis), fast ? Rng::kFast : Rng::kKeras, with_gradient});
           });
   return handler->Call(frame);
 }

@@ -67,16 +67,10 @@ class BufferCall final : public Call {
 }  // namespace
 
 Error run_body(Body body, xla::ffi::ThreadPool pool, xla::ffi::RemainingArgs operands,
-               xla::ffi::RemainingRets results, xla::ffi::Dictionary attributes) {
-  const auto axis = attributes.get<int64_t>("axis");
-  const auto fast = attributes.get<bool>("fast");
-  const auto with_gradient = attributes.get<bool>("with_gradient");
-  if (axis.has_error()) return axis.error();
-  if (fast.has_error()) return fast.error();
-  if (with_gradient.has_error()) return with_gradient.error();
+               xla::ffi::RemainingRets results, const Attributes& attributes) {
   BufferCall call(pool, operands, results);
   try {
-    body(call, {static_cast<int>(*axis), *fast ? Rng::kFast : Rng::kKeras, *with_gradient});
+    body(call, attributes);
   } catch (const InvalidInput& error) {
     return Error::InvalidArgument(error.what());
   } catch (const std::bad_alloc&) {
