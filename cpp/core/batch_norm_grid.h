@@ -50,8 +50,11 @@ template <typename S, int kArrays>
 class ChannelArrays {
  public:
   explicit ChannelArrays(const BatchNormGrid& grid)
-      : channels_(grid.channels()), width_(grid.width()), values_(kArrays * width_) {}
-  S* operator[](int array) { return values_.data() + array * width_; }
+      : channels_(grid.channels()),
+        width_(grid.width()),
+        stride_(ceil_div(width_, kInLine) * kInLine),
+        values_(kArrays * stride_) {}
+  S* operator[](int array) { return values_.data() + array * stride_; }
   // Sets the copies as the channels themselves are set.
   void repeat(int array) {
     S* values = (*this)[array];
@@ -59,7 +62,8 @@ class ChannelArrays {
   }
 
  private:
-  int64_t channels_, width_;
+  static constexpr int64_t kInLine = kCacheLine / static_cast<int64_t>(sizeof(S));
+  int64_t channels_, width_, stride_;
   Scratch<S> values_;
 };
 

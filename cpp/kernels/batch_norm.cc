@@ -63,7 +63,7 @@ void normalize(const BatchNormBlock& block, const T* x,
                Stores stores) noexcept {
   using V = Vec<Compute<T>>;
   using Channel = NormalizeCoefficients<V>;
-  for_each<V>(
+  for_each<V, 1>(
       block, stores,
       [=](auto channel) {
         return Channel{channel(coefficients.mean), channel(coefficients.mean_rest),
@@ -117,7 +117,7 @@ void gradient_of(const BatchNormBlock& block, const T* grad, const T* x, const C
                  Stores stores) {
   using V = Vec<Compute<T>>;
   using Channel = GradientCoefficients<V>;
-  for_each<V>(
+  for_each<V, 2>(
       block, stores,
       [=](auto channel) {
         return Channel{channel(coefficients.scale), channel(coefficients.grad_mean),

@@ -52,20 +52,22 @@ struct Place {
 };
 
 // How many rows share one load of the per-channel arrays. Streamed rows follow one another in
-// memory; only wide ones, whose arrays fill the first-level cache, go in pairs.
-template <typename WholeLanes>
+// memory; only wide ones go in pairs, where their arrays and one input fit the first-level cache.
+template <int kInputs, typename WholeLanes>
 inline int64_t rows_together(const BatchNormBlock& block) {
   constexpr int64_t kRows = 8, kWideRow = 1024;
   if constexpr (!WholeLanes::kStreams) return kRows;
-  return block.channels >= kWideRow ? 2 : 1;
+  return kInputs == 1 && block.channels >= kWideRow ? 2 : 1;
 }
 
 // These take a block of their own: behind a reference, each store could have changed its sizes.
-template <typename V, typename Prepare, typename Step, typename WholeLanes>
+template <typename V, int kInputs, typename Prepare, typename Step, typename WholeLanes>
 inline void for_each_in_rows(BatchNormBlock block, Prepare prepare, Step step, WholeLanes whole) {
-  const int64_t together = rows_together<WholeLanes>(block);
-  const bool is_far = WholeLanes::kStreams && together * block.channels < kFarAhead;
-  const int64_t rows_ahead = is_far ? kFarAhead / block.channels : together;
+  // What is asked for must not drive the per-channel arrays out of the first-level cache.
+  constexpr int64_t kAhead = kInputs == 1 ? kFarAhead : kFarAhead / 4;
+  const int64_t together = rows_together<kInputs, WholeLanes>(block);
+  const bool is_far = WholeLanes::kStreams && together * block.channels < kAhead;
+  const int64_t rows_ahead = is_far ? kAhead / block.channels : together;
   for (int64_t row = block.outer_begin; row < block.outer_end; row += together) {
     const int64_t end = row + together < block.outer_end ? row + together : block.outer_end;
     const auto on_rows = [&](int64_t i, auto lanes) {
@@ -95,11 +97,12 @@ inline void for_each_in_runs(BatchNormBlock block, Prepare prepare, Step step, W
   }
 }
 
-// step(prepare(channel reader), place, sample reader, lanes) for every vector of the block.
-template <typename V, typename Prepare, typename Step>
+// step(prepare(channel reader), place, sample reader, lanes) for every vector of the block, which
+// reads kInputs tensors.
+template <typename V, int kInputs, typename Prepare, typename Step>
 inline void for_each(const BatchNormBlock& block, Stores stores, Prepare prepare, Step step) {
   with_stores(stores, [&](auto whole) {
-    if (block.inner == 1) return for_each_in_rows<V>(block, prepare, step, whole);
+    if (block.inner == 1) return for_each_in_rows<V, kInputs>(block, prepare, step, whole);
     for_each_in_runs<V>(block, prepare, step, whole);
   });
 }
