@@ -72,9 +72,10 @@ void set_shifts(const BatchNormShape& shape, const T* x,
 template <typename T>
 void sum_moments(const BatchNormGrid& grid, const T* x, const BatchNormWeights<Compute<T>>& weights,
                  const double* shift, PartialSums<3>& sums, const Executor& executor) {
+  const Reads reads = reads_of<T>(grid.size());
   parallel_for(grid.tasks(), executor, [&](int64_t task) {
     const int64_t part = grid.part(task);
-    kernels().of(x).batch_norm.moments(grid.block(task), x, weights, shift,
+    kernels().of(x).batch_norm.moments(grid.block(task), x, weights, shift, reads,
                                        {sums.of(part, 0), sums.of(part, 1), sums.of(part, 2)});
   });
 }

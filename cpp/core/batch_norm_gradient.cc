@@ -21,9 +21,10 @@ void sum_gradients(const BatchNormGrid& grid, const T* grad, const T* x,
   ChannelArrays<Compute<T>, 1> means(grid);
   std::copy_n(mean, grid.channels(), means[0]);
   means.repeat(0);
+  const Reads reads = reads_of<T>(grid.size());
   parallel_for(grid.tasks(), executor, [&](int64_t task) {
     const int64_t part = grid.part(task);
-    kernels().of(x).batch_norm.gradient_sums(grid.block(task), grad, x, weights, means[0],
+    kernels().of(x).batch_norm.gradient_sums(grid.block(task), grad, x, weights, means[0], reads,
                                              {sums.of(part, kGrad), sums.of(part, kGradCentered),
                                               sums.of(part, kCentered), sums.of(part, kWeight)});
   });

@@ -27,12 +27,13 @@ inline V weight_at(const S* weights, int64_t index, Sample sample, Lanes lanes) 
 
 template <typename T, Weighted kWeighted>
 void moments_of(const BatchNormBlock& block, const T* x, const Compute<T>* weights,
-                const double* shift, const MomentSums& sums) {
+                const double* shift, Reads reads, const MomentSums& sums) {
   using V = Vec<double>;
-  constexpr int kSums = kWeighted == Weighted::kByElement ? 3 : 2;
+  constexpr bool kByElement = kWeighted == Weighted::kByElement;
+  constexpr int kSums = kByElement ? 3 : 2, kInputs = kByElement ? 2 : 1;
   double* const all_sums[] = {sums.sum, sums.squares, sums.weights};
-  sum_channels<kSums>(
-      block, all_sums, [=](auto channel) { return channel(shift); },
+  sum_channels<kSums, kInputs>(
+      block, reads, all_sums, [=](auto channel) { return channel(shift); },
       [=](V shift, Place place, auto sample, auto lanes, V* terms) {
         const int64_t index = place.index;
         prefetch<V::kLanes * sizeof(T), Prefetch::kReadingL2>(x + place.later);
@@ -51,9 +52,9 @@ void moments_of(const BatchNormBlock& block, const T* x, const Compute<T>* weigh
 
 template <typename T>
 void moments(const BatchNormBlock& block, const T* x, const BatchNormWeights<Compute<T>>& weights,
-             const double* shift, const MomentSums& sums) noexcept {
+             const double* shift, Reads reads, const MomentSums& sums) noexcept {
   with_kind(weights, [&](auto kind) {
-    moments_of<T, decltype(kind)::value>(block, x, weights.values, shift, sums);
+    moments_of<T, decltype(kind)::value>(block, x, weights.values, shift, reads, sums);
   });
 }
 
@@ -79,12 +80,13 @@ void normalize(const BatchNormBlock& block, const T* x,
 
 template <typename T, Weighted kWeighted>
 void gradient_sums_of(const BatchNormBlock& block, const T* grad, const T* x,
-                      const Compute<T>* weights, const Compute<T>* mean, const GradientSums& sums) {
+                      const Compute<T>* weights, const Compute<T>* mean, Reads reads,
+                      const GradientSums& sums) {
   using V = Vec<double>;
   constexpr int kSums = kWeighted == Weighted::kByElement ? 4 : 3;
   double* const all_sums[] = {sums.grad, sums.grad_centered, sums.centered, sums.weights};
-  sum_channels<kSums>(
-      block, all_sums, [=](auto channel) { return channel(mean); },
+  sum_channels<kSums, 2>(
+      block, reads, all_sums, [=](auto channel) { return channel(mean); },
       [=](V mean, Place place, auto sample, auto lanes, V* terms) {
         const int64_t index = place.index;
         prefetch<V::kLanes * sizeof(T), Prefetch::kReadingL2>(x + place.later);
@@ -104,10 +106,10 @@ void gradient_sums_of(const BatchNormBlock& block, const T* grad, const T* x,
 
 template <typename T>
 void gradient_sums(const BatchNormBlock& block, const T* grad, const T* x,
-                   const BatchNormWeights<Compute<T>>& weights, const Compute<T>* mean,
+                   const BatchNormWeights<Compute<T>>& weights, const Compute<T>* mean, Reads reads,
                    const GradientSums& sums) noexcept {
   with_kind(weights, [&](auto kind) {
-    gradient_sums_of<T, decltype(kind)::value>(block, grad, x, weights.values, mean, sums);
+    gradient_sums_of<T, decltype(kind)::value>(block, grad, x, weights.values, mean, reads, sums);
   });
 }
 

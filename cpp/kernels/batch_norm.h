@@ -51,14 +51,14 @@ struct BatchNormKernels {
 
   // 1 load an element, and one more for weights per element, as below.
   void (*moments)(const BatchNormBlock& block, const T* x, const BatchNormWeights<S>& weights,
-                  const double* shift, const MomentSums& sums) noexcept;
+                  const double* shift, Reads reads, const MomentSums& sums) noexcept;
   // 1 load and 1 store an element.
   void (*normalize)(const BatchNormBlock& block, const T* x,
                     const NormalizeCoefficients<const S*>& coefficients, T* y,
                     Stores stores) noexcept;
   // 2 loads an element.
   void (*gradient_sums)(const BatchNormBlock& block, const T* grad, const T* x,
-                        const BatchNormWeights<S>& weights, const S* mean,
+                        const BatchNormWeights<S>& weights, const S* mean, Reads reads,
                         const GradientSums& sums) noexcept;
   // 2 loads and 1 store an element.
   void (*gradient)(const BatchNormBlock& block, const T* grad, const T* x,

@@ -136,13 +136,60 @@ inline void sum_columns(const BatchNormBlock& block, int64_t channel, double* co
   }
 }
 
+// kRows rows in the order of memory, for which the sums are loaded and stored once.
+template <int kSums, int kRows, typename Prepare, typename Step>
+inline void add_rows(BatchNormBlock block, int64_t row, int64_t rows_ahead, double* const* sums,
+                     Prepare prepare, Step step) {
+  using V = Vec<double>;
+  const bool is_first = row == block.outer_begin;
+  map<V>(block.channel_end - block.channel_begin, [&](int64_t i, auto lanes) {
+    const int64_t channel = block.channel_begin + i;
+    const auto coefficients = prepare(Across<V, decltype(lanes)>{channel, lanes});
+    V total[kSums];
+    for (int s = 0; s < kSums; ++s) {
+      total[s] = is_first ? V::zero() : V::load(sums[s] + channel, lanes);
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      V terms[kSums];
+      const Place place = Place::of_row(block, row + r, channel, rows_ahead);
+      step(coefficients, place, Spread<V>{row + r}, lanes, terms);
+      for (int s = 0; s < kSums; ++s) total[s] = add_by_fma(total[s], terms[s]);
+    }
+    for (int s = 0; s < kSums; ++s) total[s].store(sums[s] + channel, lanes);
+  });
+}
+
+// Four rows are read side by side, of all inputs together.
+template <int kSums, int kInputs, typename Prepare, typename Step>
+inline void sum_in_order(const BatchNormBlock& block, double* const* given, Prepare prepare,
+                         Step step) {
+  constexpr int64_t kTogether = 4, kRows = kTogether / kInputs;
+  const bool is_far = kTogether * block.channels < kFarAhead;
+  const int64_t rows_ahead = is_far ? kFarAhead / block.channels : kTogether;
+  double* sums[kSums];
+  for (int s = 0; s < kSums; ++s) sums[s] = given[s];
+  int64_t row = block.outer_begin;
+  for (; row + kRows <= block.outer_end; row += kRows) {
+    add_rows<kSums, kRows>(block, row, rows_ahead, sums, prepare, step);
+  }
+  for (; row < block.outer_end; ++row) {
+    add_rows<kSums, 1>(block, row, rows_ahead, sums, prepare, step);
+  }
+}
+
 // sums[s][channel] = sum over the block's samples of the s-th term that
-// step(prepare(channel reader), place, sample reader, lanes, terms) gives, in double.
-template <int kSums, typename Prepare, typename Step>
-inline void sum_channels(BatchNormBlock block, double* const* sums, Prepare prepare, Step step) {
+// step(prepare(channel reader), place, sample reader, lanes, terms) gives, in double. Of each
+// channel, rows are added in their order, however they are read.
+template <int kSums, int kInputs, typename Prepare, typename Step>
+inline void sum_channels(BatchNormBlock block, Reads reads, double* const* sums, Prepare prepare,
+                         Step step) {
   using V = Vec<double>;
   if (block.inner == 1) {
     constexpr int kVectors = V::kLanes;
+    if (reads == Reads::kFromMemory && block.channels > kVectors * V::kLanes) {
+      return sum_in_order<kSums, kInputs>(block, sums, prepare, step);
+    }
     int64_t channel = block.channel_begin;
     for (; channel + kVectors * V::kLanes <= block.channel_end; channel += kVectors * V::kLanes) {
       sum_columns<kSums, kVectors>(block, channel, sums, prepare, step, Whole{});

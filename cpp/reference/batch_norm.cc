@@ -33,7 +33,7 @@ double weight_of(const BatchNormWeights<S>& weights, int64_t i, int64_t sample) 
 
 template <typename T>
 void moments(const BatchNormBlock& block, const T* x, const BatchNormWeights<Compute<T>>& weights,
-             const double* shift, const MomentSums& sums) noexcept {
+             const double* shift, Reads, const MomentSums& sums) noexcept {
   clear(block, sums.sum);
   clear(block, sums.squares);
   if (weights.per_element) clear(block, sums.weights);
@@ -58,7 +58,7 @@ void normalize(const BatchNormBlock& block, const T* x,
 
 template <typename T>
 void gradient_sums(const BatchNormBlock& block, const T* grad, const T* x,
-                   const BatchNormWeights<Compute<T>>& weights, const Compute<T>* mean,
+                   const BatchNormWeights<Compute<T>>& weights, const Compute<T>* mean, Reads,
                    const GradientSums& sums) noexcept {
   clear(block, sums.grad);
   clear(block, sums.grad_centered);

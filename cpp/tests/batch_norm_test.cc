@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <utility>
+
 #include "tests/check.h"
 
 namespace fastreg {
@@ -40,16 +42,20 @@ void test_case(const Tables& tables, const Case& c, int64_t offset, int weights_
   const BatchNormWeights<S> weights = {weights_of == kNone ? nullptr : weight.data(),
                                        weights_of == kElements};
 
-  // The kernel's sums and outputs, those of the reference and of the best instruction set.
-  const BatchNormKernels<T>* tested[] = {&kernel, &reference, &best};
+  // The kernel's sums and outputs, those of the reference and of the best instruction set, and the
+  // kernel's once more, read in the other order.
+  const std::pair<const BatchNormKernels<T>*, Reads> tested[] = {{&kernel, Reads::kCached},
+                                                                 {&reference, Reads::kCached},
+                                                                 {&best, Reads::kCached},
+                                                                 {&kernel, Reads::kFromMemory}};
   std::vector<Array<double>> sums;
   std::vector<Array<T>> outputs;
-  for (const BatchNormKernels<T>* kernels : tested) {
+  for (const auto& [kernels, reads] : tested) {
     std::vector<Array<double>> s;
     for (int i = 0; i < kSums; ++i) s.push_back(Array<double>::random(c.channels, offset, 9));
-    kernels->moments(block, x.data(), weights, shift.data(),
+    kernels->moments(block, x.data(), weights, shift.data(), reads,
                      {s[0].data(), s[1].data(), s[2].data()});
-    kernels->gradient_sums(block, grad.data(), x.data(), weights, mean.data(),
+    kernels->gradient_sums(block, grad.data(), x.data(), weights, mean.data(), reads,
                            {s[3].data(), s[4].data(), s[5].data(), s[6].data()});
     for (Array<double>& sum : s) sums.push_back(std::move(sum));
     Array<T> y = Array<T>::random(c.size(), offset, 10);
@@ -66,6 +72,7 @@ void test_case(const Tables& tables, const Case& c, int64_t offset, int weights_
     failures.check(all_close(sums[i], sums[kSums + i], 1e-11), "sums of channels");
     failures.check(is_reference || same_bits(sums[i], sums[2 * kSums + i]),
                    "sums have the same bits");
+    failures.check(same_bits(sums[i], sums[3 * kSums + i]), "sums in either order");
     failures.check(sums[i].guards_are_intact(), "sums stay within their bounds");
   }
   for (int i = 0; i < 2; ++i) {
