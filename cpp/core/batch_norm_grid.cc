@@ -12,11 +12,15 @@ namespace {
 
 // Rows at least this wide fill their vectors.
 constexpr int64_t kWideRow = 64;
-constexpr int64_t kVectorLanes = 16;
 
+// How many rows are seen as one. Narrow ones are widened to fill their vectors; others so that each
+// begins on a border of 64 bytes, if there are so many that the copies of channels cost little.
 int64_t fold_of(int64_t rows, int64_t channels) {
-  if (channels >= kWideRow) return 1;
+  constexpr int64_t kVectorLanes = 16, kManyRows = 64, kWidestRow = 4096;
   int64_t fold = kVectorLanes / std::gcd(channels, kVectorLanes);
+  if (channels >= kWideRow) {
+    return fold <= rows / kManyRows && fold * channels <= kWidestRow ? fold : 1;
+  }
   while (fold * channels < kWideRow) fold *= 2;
   return fold <= rows ? fold : 1;
 }

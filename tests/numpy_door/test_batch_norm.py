@@ -97,8 +97,9 @@ def test_epsilon(epsilon, dtype):
     assert_close(actual, expected, tolerance("grad_x", dtype))
 
 
-def test_larger_than_the_caches():
-    x, gamma, beta = cases.batch((131075, 65), -1, np.float32)
+@pytest.mark.parametrize("shape", [(131075, 65), (3001, 1000), (2999, 1024)], ids=cases.name)
+def test_larger_than_the_caches(shape):
+    x, gamma, beta = cases.batch(shape, -1, np.float32)
     assert_training(x, gamma, beta, -1)
 
 
