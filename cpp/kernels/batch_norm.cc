@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/batch_norm.h"
 
+#include "kernels/channel_sums.h"
 #include "kernels/families.h"
 #include "kernels/layout.h"
 
