@@ -11,9 +11,9 @@
 
 namespace fastreg {
 
-// Few channels side by side would leave vectors half empty: `fold` rows of them are then seen as
-// one wider row (and rows that are left over as a last, shorter one), so a true channel has `fold`
-// copies. Weighted rows are not folded.
+// Few channels side by side, or an odd number, would leave vectors half empty: `fold` rows of them
+// are then seen as one wider row (and rows that are left over as a last, shorter one), so a true
+// channel has `fold` copies. Weighted rows are not folded.
 class BatchNormGrid {
  public:
   BatchNormGrid(const BatchNormShape& shape, bool is_weighted);
