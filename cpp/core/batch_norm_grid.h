@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "core/cache_line.h"
 #include "core/scratch.h"
 #include "fastreg/batch_norm.h"
 #include "kernels/batch_norm_channels.h"
@@ -30,8 +31,7 @@ class BatchNormGrid {
   // Whether blocks of an aligned array of T begin on borders of 64 bytes, in each of their rows.
   template <typename T>
   bool is_aligned() const {
-    constexpr int64_t kLine = 64 / sizeof(T);
-    return inner_ > 1 ? inner_ % kLine == 0 : width_ % kLine == 0;
+    return (inner_ > 1 ? inner_ : width_) % kInLine<T> == 0;
   }
 
  private:
@@ -52,7 +52,7 @@ class ChannelArrays {
   explicit ChannelArrays(const BatchNormGrid& grid)
       : channels_(grid.channels()),
         width_(grid.width()),
-        stride_(ceil_div(width_, kInLine) * kInLine),
+        stride_(ceil_div(width_, kInLine<S>) * kInLine<S>),
         values_(kArrays * stride_) {}
   S* operator[](int array) { return values_.data() + array * stride_; }
   // Sets the copies as the channels themselves are set.
@@ -62,7 +62,6 @@ class ChannelArrays {
   }
 
  private:
-  static constexpr int64_t kInLine = kCacheLine / static_cast<int64_t>(sizeof(S));
   int64_t channels_, width_, stride_;
   Scratch<S> values_;
 };

@@ -6,12 +6,12 @@
 #include <memory>
 #include <new>
 
+#include "core/cache_line.h"
+
 namespace fastreg {
 
-// Vectors of what begins here lie in one cache line each.
-constexpr int64_t kCacheLine = 64;
-
-// A little of it lies in the caller's frame: an allocation takes longer than a small tensor.
+// It begins on a cache line, so that each vector lies in one. A little of it lies in the caller's
+// frame: an allocation takes longer than a small tensor.
 template <typename T>
 class Scratch {
  public:

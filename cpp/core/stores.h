@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/cache_line.h"
 #include "kernels/stores.h"
 
 namespace fastreg {
@@ -24,8 +25,7 @@ Reads reads_of(int64_t n) {
 // lines of the input are in the caches already.
 template <typename T>
 Stores stores_for(const T* y, int64_t n, const T* x) {
-  constexpr uintptr_t kLine = 64;
-  const bool is_aligned = reinterpret_cast<uintptr_t>(y) % kLine == 0;
+  const bool is_aligned = reinterpret_cast<uintptr_t>(y) % kCacheLine == 0;
   return !fits_caches<T>(n) && is_aligned && y != x ? Stores::kStreamed : Stores::kCached;
 }
 

@@ -65,8 +65,7 @@ template <int kSums, int kInputs, typename Prepare, typename Step>
 inline void sum_in_order(const BatchNormBlock& block, double* const* given, Prepare prepare,
                          Step step) {
   constexpr int64_t kTogether = 4, kRows = kTogether / kInputs;
-  const bool is_far = kTogether * block.channels < kFarAhead;
-  const int64_t rows_ahead = is_far ? kFarAhead / block.channels : kTogether;
+  const int64_t rows_ahead = rows_ahead_of(block, kTogether, kFarAhead);
   double* sums[kSums];
   for (int s = 0; s < kSums; ++s) sums[s] = given[s];
   int64_t row = block.outer_begin;

@@ -60,14 +60,20 @@ inline int64_t rows_together(const BatchNormBlock& block) {
   return kInputs == 1 && block.channels >= kWideRow ? 2 : 1;
 }
 
+// How many rows ahead `elements` are, and no fewer than are read together.
+inline int64_t rows_ahead_of(const BatchNormBlock& block, int64_t together, int64_t elements) {
+  const int64_t rows = elements / block.channels;
+  return rows > together ? rows : together;
+}
+
 // These take a block of their own: behind a reference, each store could have changed its sizes.
 template <typename V, int kInputs, typename Prepare, typename Step, typename WholeLanes>
 inline void for_each_in_rows(BatchNormBlock block, Prepare prepare, Step step, WholeLanes whole) {
   // What is asked for must not drive the per-channel arrays out of the first-level cache.
   constexpr int64_t kAhead = kInputs == 1 ? kFarAhead : kFarAhead / 4;
   const int64_t together = rows_together<kInputs, WholeLanes>(block);
-  const bool is_far = WholeLanes::kStreams && together * block.channels < kAhead;
-  const int64_t rows_ahead = is_far ? kAhead / block.channels : together;
+  const int64_t rows_ahead =
+      WholeLanes::kStreams ? rows_ahead_of(block, together, kAhead) : together;
   for (int64_t row = block.outer_begin; row < block.outer_end; row += together) {
     const int64_t end = row + together < block.outer_end ? row + together : block.outer_end;
     const auto on_rows = [&](int64_t i, auto lanes) {
