@@ -24,7 +24,7 @@ class _Native(keras.regularizers.Regularizer):
         if not (native.takes(x) and all(map(_is_plain, factors.values()))):
             return super().__call__(x)
         is_of_output = graphs.is_traced() and graphs.is_called_by_layer()
-        if is_of_output and graphs.may_leave():
+        if graphs.may_leave() if is_of_output else graphs.is_exported():
             return super().__call__(x)
         # Keras divides a penalty on what a layer put out by the batch's size.
         return native.ops().penalty(x, **factors, is_loss=not is_of_output)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What of a model `fastreg.accelerate` has swapped, and what regularizes and is left."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -8,22 +9,40 @@ import keras
 
 import fastreg.layers
 import fastreg.regularizers
-from fastreg.acceleration import ACCELERATED, STOCK, checked, obstacle
+from fastreg import swap
+from fastreg.acceleration import checked, obstacle
 from fastreg.parts import walk
 
 _OWN = (
     *(getattr(fastreg.layers, name) for name in fastreg.layers.__all__),
     *(getattr(fastreg.regularizers, name) for name in ("L1", "L2", "L1L2")),
 )
-# Keras's other layers that are noise in training.
-_NOISE = (
-    keras.layers.AlphaDropout,
-    keras.layers.GaussianDropout,
-    keras.layers.GaussianNoise,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.SpatialDropout3D,
+# Keras's other layers that are noise in training, or normalize; not every Keras 3 has all of them.
+_OTHERS = tuple(
+    getattr(keras.layers, name)
+    for name in (
+        "AlphaDropout",
+        "GaussianDropout",
+        "GaussianNoise",
+        "GroupNormalization",
+        "LayerNormalization",
+        "RMSNormalization",
+        "SpatialDropout1D",
+        "SpatialDropout2D",
+        "SpatialDropout3D",
+        "SpectralNormalization",
+        "UnitNormalization",
+    )
+    if hasattr(keras.layers, name)
 )
+# How packages call theirs, and how they call the rate.
+_NAMES = re.compile(
+    r"(Norm|Normali[sz]ation|Dropout|Drop_?Path|Drop_?Block|Drop_?Connect|Stochastic_?Depth|Noise)"
+    r"(V?\d|[123]D)?$",
+    re.IGNORECASE,
+)
+_RATES = ("rate", "stddev", "drop_rate", "drop_prob", "drop_path", "drop_path_rate")
+_NO_KERNEL = "fastreg has no kernel for it"
 
 
 class Row(NamedTuple):
@@ -38,7 +57,8 @@ class AccelerationReport:
 
     Attributes:
         swapped: A list of (path, class name, reason): what fastreg computes.
-        left: The same of what stock Keras, or the user's own class, computes.
+        left: The same of what stock Keras, or the user's own class, computes. Every layer that
+            normalizes, or is noise in training, is in one of the two.
     """
 
     swapped: list[Row]
@@ -46,10 +66,17 @@ class AccelerationReport:
 
     def __str__(self) -> str:
         rows = [("swapped", *row) for row in self.swapped] + [("left", *row) for row in self.left]
+        if not rows:
+            return "nothing to swap: the model has no dropout, noise, normalization or penalty"
         rows = [("", "path", "class", "reason"), *rows]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        if not any(kind == "swapped" or reason == _TO_SWAP for kind, *_, reason in rows[1:]):
+            lines.append("nothing to swap")
         return "\n".join(lines)
+
+
+_TO_SWAP = "stock: fastreg.accelerate(model) swaps it"
 
 
 def acceleration_report(model: Any) -> AccelerationReport:
@@ -62,15 +89,15 @@ def acceleration_report(model: Any) -> AccelerationReport:
         An `AccelerationReport`.
 
     Raises:
-        TypeError: `model` is neither a model nor a layer.
+        TypeError: `model` is neither a model nor a layer of Keras 3.
     """
     parts = walk(checked(model))
     report = AccelerationReport([], [])
-    why_not = obstacle(parts) or "stock: fastreg.accelerate(model) swaps it"
+    why_not = obstacle(parts) or _TO_SWAP
     for path, value in parts:
-        if type(value) in ACCELERATED:
-            report.swapped.append(Row(path, type(value).__name__, _how(value)))
-        elif reason := why_not if type(value) in STOCK else _why_left(value):
+        if swap.is_swapped(value):
+            report.swapped.append(Row(path, value.__class__.__name__, _how(value)))
+        elif reason := _why_left(value, why_not):
             name = getattr(value, "__name__", type(value).__name__)
             report.left.append(Row(path, name, reason))
     return report
@@ -78,22 +105,39 @@ def acceleration_report(model: Any) -> AccelerationReport:
 
 def _how(value):
     kind = "layers" if isinstance(value, keras.Layer) else "regularizers"
-    rng = f", rng={value.rng!r}" if hasattr(value, "rng") else ""
-    return f"computed as by fastreg.{kind}.{type(value).__name__}{rng}"
+    rng = swap.rng_of(value)
+    stream = f", rng={rng!r}" if rng else ""
+    return f"computed as by fastreg.{kind}.{value.__class__.__name__}{stream}"
 
 
-def _why_left(value):
-    """Why `accelerate` leaves a part that is not an exact stock one; None if it does not matter."""
-    if type(value) in _OWN:
+def _why_left(value, why_not):
+    """Why a part is left; None if it neither regularizes nor normalizes."""
+    kind = type(value)
+    if kind in swap.CLASSES:
+        return swap.obstacle(value) or why_not
+    if kind in _OWN:
         return "fastreg's own class"
-    if isinstance(value, _NOISE):
-        return "fastreg has no kernel for it"
-    for stock in STOCK:
-        if isinstance(value, stock):
-            return f"a subclass of {stock.__name__}: it may compute something else"
+    subclassed = next((stock for stock in swap.CLASSES if isinstance(value, stock)), None)
+    if subclassed and not isinstance(value, _OTHERS):
+        return f"a subclass of {subclassed.__name__}: it may compute something else"
     if not isinstance(value, keras.Layer):
-        return "fastreg has no kernel for it"
+        return _NO_KERNEL
+    if isinstance(value, _OTHERS) or _is_foreign_noise_or_norm(value):
+        idle = [name for name in _RATES if _is_zero(getattr(value, name, None))]
+        return f"does nothing: its {idle[0]} is 0" if idle else _NO_KERNEL
     rates = (getattr(value, name, 0) for name in ("dropout", "recurrent_dropout"))
     if hasattr(value, "seed_generator") and any(rates):
         return "drops by itself, without a Dropout layer"
     return None
+
+
+def _is_foreign_noise_or_norm(layer):
+    """Whether a class of neither Keras nor fastreg is one by its name, or draws random numbers."""
+    if type(layer).__module__.partition(".")[0] == "keras":
+        return False
+    draws = any(isinstance(held, keras.random.SeedGenerator) for held in vars(layer).values())
+    return draws or bool(_NAMES.search(type(layer).__name__))
+
+
+def _is_zero(value):
+    return isinstance(value, (int, float)) and value == 0

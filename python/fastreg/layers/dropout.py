@@ -6,45 +6,38 @@ from typing import Any
 
 import keras
 
-from fastreg import checks, native
+from fastreg import checks, graphs, native
 from fastreg.types import NoiseShape, Rng, Tensor
 
 SEED_STATE = "seed_generator_state.json"
 
 
-class Native(keras.layers.Dropout):
-    """A stock layer that drops natively where that can be, once it has an attribute `rng`."""
+def call(layer: keras.layers.Dropout, inputs: Tensor, training: bool | None, rng: Rng) -> Tensor:
+    """What `layer.call` returns, from the ops where they compute that, else from stock Keras."""
+    if not (training and _is_native(layer, inputs)) or graphs.may_leave():
+        return keras.layers.Dropout.call(layer, inputs, training=training)
+    return native.ops().dropout(
+        inputs, layer.rate, layer.seed_generator.next(), noise_shape=layer.noise_shape, rng=rng
+    )
 
-    rng: Rng
 
-    def call(self, inputs: Tensor, training: bool | None = False) -> Tensor:
-        if not (training and self._is_native(inputs)):
-            return super().call(inputs, training=training)
-        return native.ops().dropout(
-            inputs,
-            self.rate,
-            self.seed_generator.next(),
-            noise_shape=self.noise_shape,
-            rng=self.rng,
-        )
-
-    def _is_native(self, inputs):
-        """Whether something is dropped, and a noise shape does not widen the inputs (Keras may)."""
-        is_rate = isinstance(self.rate, numbers.Real) and 0 < float(self.rate) < 1
-        if not (is_rate and native.takes(inputs)):
-            return False
-        sizes, shape = self.noise_shape or (), inputs.shape
-        if shape.rank is None:
-            return True
-        if len(sizes) > shape.rank:
-            return False
-        sizes = [shape[i] if size is None else size for i, size in enumerate(sizes)]
-        pairs = zip(reversed(sizes), reversed(shape.as_list()), strict=False)
-        return all(size == 1 or n is None or size in (n, None) for size, n in pairs)
+def _is_native(layer, inputs):
+    """Whether something is dropped, and a noise shape does not widen the inputs (Keras may)."""
+    is_rate = isinstance(layer.rate, numbers.Real) and 0 < float(layer.rate) < 1
+    if not (is_rate and native.takes(inputs)):
+        return False
+    sizes, shape = layer.noise_shape or (), inputs.shape
+    if shape.rank is None:
+        return True
+    if len(sizes) > shape.rank:
+        return False
+    sizes = [shape[i] if size is None else size for i, size in enumerate(sizes)]
+    pairs = zip(reversed(sizes), reversed(shape.as_list()), strict=False)
+    return all(size == 1 or n is None or size in (n, None) for size, n in pairs)
 
 
 @keras.saving.register_keras_serializable(package="fastreg")
-class Dropout(Native):
+class Dropout(keras.layers.Dropout):
     """`keras.layers.Dropout`: the same seed drops the same elements, faster.
 
     The mask is that of stock Keras in float32, in every dtype: stock Keras draws another one in
@@ -74,6 +67,9 @@ class Dropout(Native):
         if self.rate > 0 and keras.backend.backend() == "tensorflow":
             # TensorFlow's checkpoints hold the attributes that are its own variables.
             self.seed_state = self.seed_generator.state.value
+
+    def call(self, inputs: Tensor, training: bool | None = False) -> Tensor:
+        return call(self, inputs, training, self.rng)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rng": self.rng}
