@@ -22,6 +22,7 @@ from fastreg.runtime import (
 if TYPE_CHECKING:
     from fastreg import layers, ops, regularizers
     from fastreg.acceleration import accelerate, restore
+    from fastreg.enabling import disable, enable
     from fastreg.report import acceleration_report
 
 __version__ = "0.1.0"
@@ -30,6 +31,8 @@ __version__ = "0.1.0"
 _LOADED_ON_FIRST_USE = {
     "accelerate": "acceleration",
     "acceleration_report": "report",
+    "disable": "enabling",
+    "enable": "enabling",
     "layers": None,
     "ops": None,
     "regularizers": None,
@@ -42,6 +45,8 @@ __all__ = [
     "active_isa",
     "available_isas",
     "build_info",
+    "disable",
+    "enable",
     "functional",
     "get_num_threads",
     "layers",

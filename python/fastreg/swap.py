@@ -84,7 +84,7 @@ _REGULARIZERS = {
 }
 _STOCK = {native_class: stock for stock, native_class in _REGULARIZERS.items()}
 # The stock classes whose objects can be swapped; not those of subclasses.
-CLASSES = frozenset(_CALLS) | frozenset(_REGULARIZERS)
+CLASSES: frozenset[Any] = frozenset(_CALLS) | frozenset(_REGULARIZERS)
 
 
 def is_swapped(value: Any) -> bool:
