@@ -77,6 +77,11 @@ def tables(rows):
     return measured, goals
 
 
+def line(row):
+    """A finished row on one line, for a log."""
+    return "; ".join(cell.replace("\n", ", ") for cell in cells(row) if cell)
+
+
 def describe(machine):
     caches = ", ".join(f"{name} {size}" for name, size in machine["caches"].items())
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())

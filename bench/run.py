@@ -61,12 +61,14 @@ def events(given, threads, log):
 
 
 def measure(given, threads, log, console):
+    """(rows, failures, machine); a bar shows how far it is, in a log a line for each row."""
     rows, failures, described = [], [], None
+    has_bar = console.is_terminal
     columns = (
         *(TextColumn("{task.fields[of]}"), BarColumn(), MofNCompleteColumn()),
         *(TimeElapsedColumn(), TextColumn("{task.description}")),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not has_bar) as progress:
         for count in threads:
             task = progress.add_task("starting", total=None, of=f"{count} threads")
             started = False
@@ -79,6 +81,8 @@ def measure(given, threads, log, console):
                     started = True
                 elif event["event"] == "row":
                     rows.append(event["row"])
+                    if not has_bar:
+                        print(report.line(event["row"]), flush=True)
                 else:
                     failures.append({k: event[k] for k in ("title", "kind", "message")})
                     console.print(f"[red]{event['title']}: {event['kind']}: {event['message']}")

@@ -175,3 +175,13 @@ def test_errors_are_as_small_as_the_peers(python):
     done = python(str(ROOT / "bench" / "accuracy.py"), "--quick", KERAS_BACKEND="tensorflow")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "MISSED" not in done.stdout
+
+
+def test_a_finished_row_is_one_line_of_a_log():
+    clock = Clock()
+    peers = {"quick": contender(clock.always(1.0), 1.0), "slow": contender(clock.always(4.0), 1.0)}
+    row = measure(case(contender(clock.always(2.0), 1.0), peers), clock)
+    line = report.line({**row, "threads": 2})
+    assert line.startswith("toy (numpy); small; float32; 2; ")
+    assert f"{report.LOSES}, slow 2.00× [2.00×, 2.00×]" in line
+    assert "\n" not in line
