@@ -33,7 +33,7 @@ def follow(layer_class):
             return load, reduced
         return _said(self, reduced[0]), reduced[1]
 
-    reduce_and_import.fastreg_follows = reduce
+    reduce_and_import.fastreg_follows = reduce  # type: ignore[attr-defined]
     layer_class.__reduce__ = reduce_and_import
 
 
