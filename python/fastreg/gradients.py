@@ -10,7 +10,10 @@ from fastreg import checks, tapes
 
 @functools.cache
 def register(ops):
-    """Registers them once for the process: TensorFlow knows gradients by the ops' names."""
+    """Registers them once for the process, and the ops' converters for `tf.vectorized_map`.
+
+    TensorFlow knows both by the ops' names.
+    """
 
     @tf.RegisterGradient("Fastreg>L1L2Penalty")
     def l1_l2_penalty(op, grad, by_stored):
@@ -114,6 +117,10 @@ def register(ops):
         by_grad = by_sum + by_sum_centered * (x - spread(mean))
         by_mean = -tf.reduce_sum(by_sum_centered * grad, _sample_axes(x, axis))
         return tf.cast(by_grad, dtype), tf.cast(by_sum_centered * grad, dtype), by_mean
+
+    from fastreg import vectorized_map  # which imports this module
+
+    vectorized_map.register(ops)
 
 
 def _wide(tensor):

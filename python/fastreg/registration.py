@@ -3,11 +3,14 @@
 
 Keras looks for a class among those that are registered, which happens where `fastreg.layers` and
 `fastreg.regularizers` are imported. They are when Keras is: now, or as soon as it has been.
+Pickles import fastreg by themselves where they need it.
 """
 
 import importlib.abc
 import importlib.util
 import sys
+
+from fastreg import pickling
 
 
 def register_with_keras():
@@ -22,6 +25,7 @@ def _register():
     try:
         importlib.import_module("fastreg.layers")
         importlib.import_module("fastreg.regularizers")
+        pickling.follow(sys.modules["keras"].Layer)
     except (ImportError, AttributeError):
         pass  # a Keras that lacks something: whoever imports the modules is told what
 

@@ -5,6 +5,7 @@ Arguments, config and names are Keras's: see `keras.regularizers`. L2 has no fac
 textbook's lambda/2 * sum(w**2) is `l2(lambda / 2)`.
 """
 
+import inspect
 import math
 import numbers
 
@@ -13,13 +14,21 @@ import keras
 from fastreg import graphs, native
 from fastreg.types import Tensor
 
+HALF_DTYPES = {"float16", "bfloat16"}
+
 __all__ = ["L1", "L1L2", "L2", "l1", "l1_l2", "l2"]
 
 
 class _Native(keras.regularizers.Regularizer):
-    """Evaluates the penalty natively where it can be, else as the stock class does."""
+    """Evaluates the penalty natively where it can be, else as the stock class does.
+
+    Stock Keras cannot train with a penalty on a half type's outputs in mixed precision: it adds
+    penalties to a loss, and that is float32. Here such a penalty has the dtype that penalties on
+    the layer's weights have, and is summed in it.
+    """
 
     def __call__(self, x: Tensor) -> Tensor:
+        x = _in_dtype_of_weights(x)
         factors = self._factors()
         if not (native.takes(x) and all(map(_is_plain, factors.values()))):
             return super().__call__(x)
@@ -28,6 +37,26 @@ class _Native(keras.regularizers.Regularizer):
             return super().__call__(x)
         # Keras divides a penalty on what a layer put out by the batch's size.
         return native.ops().penalty(x, **factors, is_loss=not is_of_output)
+
+
+def _in_dtype_of_weights(x):
+    """`x`, in float32 where it is of a half type and a layer whose weights are float32 calls."""
+    if not hasattr(x, "dtype") or keras.backend.standardize_dtype(x.dtype) not in HALF_DTYPES:
+        return x
+    layer = _calling_layer()
+    is_mixed = layer is not None and layer.variable_dtype == "float32"
+    return keras.ops.cast(x, "float32") if is_mixed else x
+
+
+def _calling_layer():
+    """The layer whose call is under way, the innermost one, or None."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if frame.f_code.co_name == "__call__" and isinstance(caller, keras.Layer):
+            return caller
+        frame = frame.f_back
+    return None
 
 
 def _is_plain(factor):

@@ -155,13 +155,14 @@ def log():
     "derive", [lambda f: f, lambda f: gradient_of(loss_of(f))], ids=["values", "gradients"]
 )
 def test_vectorized_map(function, derive, log):
-    """The ops have no converter: TensorFlow loops over them, and says so."""
+    """In one computation: TensorFlow says where it loops."""
     function = derive(function)
     batch = np.stack([X, V, X + V])
     vectorized = run(lambda batch: tf.vectorized_map(function, batch), False, batch)
     expected = np.stack([run(function, False, x) for x in batch])
-    assert_close(vectorized, expected, 1e-15)
-    assert any("while_loop for converting Fastreg>" in message for message in log())
+    # Sums over an iteration are taken in another order than over one array.
+    assert_close(vectorized, expected, tolerance("penalty", "float64"))
+    assert not any("Fastreg>" in message for message in log())
 
 
 @each_op

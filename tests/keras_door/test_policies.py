@@ -76,10 +76,12 @@ def test_penalties_in_a_layer(policy, compute, variable):
         return layer.losses
 
     for mine, theirs in zip(losses(FAST), losses(STOCK), strict=True):
-        kind = mine.dtype.name
+        assert mine.dtype == variable
+        kind = theirs.dtype.name
         # Stock sums in the half type itself, with a rounding for each of some 16 terms.
         rounding = 4 if kind in ("float16", "bfloat16") else 1
-        assert_agree(mine, theirs, kind, rounding * np.abs(tf.cast(theirs, "float64")))
+        scale = rounding * np.abs(tf.cast(theirs, "float64"))
+        assert_agree(tf.cast(mine, kind), theirs, kind, scale)
 
 
 def build(door, policy):
