@@ -42,20 +42,21 @@ def is_exported() -> bool:
     return is_traced() and _callers().export
 
 
-def is_called_by_layer() -> bool:
-    """Whether a call of a layer (or model) is under way."""
+def calling_layer() -> keras.Layer | None:
+    """The layer (or model) whose call is under way, the innermost one."""
     return _callers().layer
 
 
 class _Callers(NamedTuple):
     export: bool  # a function that writes graphs to files
     trainer: bool  # a function that Keras's trainer defines, for TensorFlow to trace
-    layer: bool  # a layer's `__call__` or `call`
-    training: bool  # the outermost of these was told `training=True`
+    layer: keras.Layer | None  # the innermost one whose `__call__` or `call` it is
+    training: bool  # the outermost such call was told `training=True`
 
 
 def _callers() -> _Callers:
-    export = trainer = layer = training = False
+    export = trainer = training = False
+    layer = None
     frame = inspect.currentframe()
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
@@ -63,8 +64,9 @@ def _callers() -> _Callers:
         trainer = trainer or _is_of_trainer(frame)
         # Autograph renames the functions that it rewrites.
         is_call = frame.f_code.co_name.removeprefix("tf__") in ("__call__", "call")
-        if is_call and isinstance(frame.f_locals.get("self"), keras.Layer):
-            layer, training = True, _is_told_to_train(frame)
+        caller = frame.f_locals.get("self") if is_call else None
+        if isinstance(caller, keras.Layer):
+            layer, training = layer or caller, _is_told_to_train(frame)
         frame = frame.f_back
     return _Callers(export, trainer, layer, training)
 

@@ -27,11 +27,8 @@ def follow(layer_class):
     @functools.wraps(reduce)
     def reduce_and_import(self):
         reduced = reduce(self)
-        if not (isinstance(reduced, tuple) and len(reduced) == 2):
-            return reduced  # a user's own __reduce__, or another Keras's
-        if _names_fastreg(reduced[1]):
-            return load, reduced
-        return _said(self, reduced[0]), reduced[1]
+        is_keras_own = isinstance(reduced, tuple) and len(reduced) == 2
+        return (load, reduced) if is_keras_own and _names_fastreg(reduced[1]) else reduced
 
     reduce_and_import.fastreg_follows = reduce  # type: ignore[attr-defined]
     layer_class.__reduce__ = reduce_and_import
@@ -43,12 +40,6 @@ def load(function, arguments):
     import fastreg.regularizers  # noqa: F401 - registers the classes
 
     return function(*arguments)
-
-
-def _said(value, method):
-    """`method` of the class that `value` says it is of: the stock one where it is accelerated."""
-    is_of_class = getattr(method, "__self__", None) is type(value) is not value.__class__
-    return getattr(value.__class__, method.__name__) if is_of_class else method
 
 
 def _names_fastreg(arguments):

@@ -5,7 +5,6 @@ Arguments, config and names are Keras's: see `keras.regularizers`. L2 has no fac
 textbook's lambda/2 * sum(w**2) is `l2(lambda / 2)`.
 """
 
-import inspect
 import math
 import numbers
 
@@ -32,7 +31,7 @@ class _Native(keras.regularizers.Regularizer):
         factors = self._factors()
         if not (native.takes(x) and all(map(_is_plain, factors.values()))):
             return super().__call__(x)
-        is_of_output = graphs.is_traced() and graphs.is_called_by_layer()
+        is_of_output = graphs.is_traced() and graphs.calling_layer() is not None
         if graphs.may_leave() if is_of_output else graphs.is_exported():
             return super().__call__(x)
         # Keras divides a penalty on what a layer put out by the batch's size.
@@ -43,20 +42,9 @@ def _in_dtype_of_weights(x):
     """`x`, in float32 where it is of a half type and a layer whose weights are float32 calls."""
     if not hasattr(x, "dtype") or keras.backend.standardize_dtype(x.dtype) not in HALF_DTYPES:
         return x
-    layer = _calling_layer()
+    layer = graphs.calling_layer()
     is_mixed = layer is not None and layer.variable_dtype == "float32"
     return keras.ops.cast(x, "float32") if is_mixed else x
-
-
-def _calling_layer():
-    """The layer whose call is under way, the innermost one, or None."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        caller = frame.f_locals.get("self")
-        if frame.f_code.co_name == "__call__" and isinstance(caller, keras.Layer):
-            return caller
-        frame = frame.f_back
-    return None
 
 
 def _is_plain(factor):
