@@ -39,7 +39,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             outputs = native.ops().batch_norm_inference(
                 inputs, mean, variance, gamma, beta, axis=self.axis, epsilon=self.epsilon
             )
-        elif self.renorm:
+        elif getattr(self, "renorm", False):  # a Keras without renormalization lacks the name
             outputs = self._renormalize(inputs, gamma, beta, mask, dtype)
         else:
             outputs, _, _, mean, variance = self._batch_ops().batch_norm_and_moving_statistics(
