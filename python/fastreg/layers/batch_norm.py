@@ -72,6 +72,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             return False  # Keras raises
         if mask is not None and keras.config.epsilon() != checks.MASK_EPSILON:
             return False
+        if mask is not None and keras.backend.standardize_dtype(mask.dtype) != "bool":
+            return False  # to some versions of Keras these are weights
         return 0 < self.epsilon < math.inf
 
     def _batch_ops(self):
