@@ -35,6 +35,13 @@ BENCH_ARGS ?=
 FALLBACKS := build/fallbacks
 FALLBACK_READY := $(FALLBACKS)/tensorflow-2.20/.ready $(FALLBACKS)/jax-and-torch/.ready
 
+# Keras alone, to be imported in place of the one in .venv.
+OLDEST_KERAS := build/oldest-keras
+OLDEST_KERAS_READY := $(OLDEST_KERAS)/.ready
+# A part that covers each layer, regularizers, accelerate, files and exports in two minutes.
+OLDEST_KERAS_QUICK := $(patsubst %,tests/keras_door/test_%.py,batch_norm_layer dropout_layer regularizers \
+  accelerate saving portable_graphs self_check)
+
 # Folders too: theirs is the time that changes when a file goes.
 SOURCES := CMakeLists.txt pyproject.toml python/fastreg/__init__.py \
   $(shell find cmake cpp -name __pycache__ -prune -o -print 2>/dev/null)
@@ -47,10 +54,10 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 comma := ,
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help build test test-fallbacks wheel wheel-with-tensorflow demo bench bench-quick lint format clean
+.PHONY: help build test test-oldest-keras test-oldest-keras-quick test-fallbacks wheel wheel-with-tensorflow demo bench bench-quick lint format clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 13
+	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 25
 	@echo 'Variables: PYTHON (makes .venv), PYTEST_ARGS, FASTREG_WITH_TF=0 (no TensorFlow), CMAKE_BUILD_PARALLEL_LEVEL'
 
 build: $(BUILT) ## compile, and install into .venv so that edited Python files are live
@@ -60,6 +67,14 @@ test: build ## C++ tests, then Python tests
 	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
 	$(call say,Python tests)
 	@$(PY) -m pytest $(PYTEST_ARGS)
+
+test-oldest-keras: PATHS := tests/tensorflow_door tests/xla_door tests/keras_door
+test-oldest-keras: ## run the TensorFlow and Keras tests with the oldest Keras that TensorFlow takes (downloads it)
+test-oldest-keras-quick: PATHS := $(OLDEST_KERAS_QUICK)
+test-oldest-keras-quick: ## the same with a part of the tests
+test-oldest-keras test-oldest-keras-quick: build $(OLDEST_KERAS_READY)
+	$(call say,Python tests with the oldest Keras)
+	@$(PY) -m pytest --keras-from $(OLDEST_KERAS) $(PATHS) $(PYTEST_ARGS)
 
 test-fallbacks: build $(FALLBACK_READY) ## train beside stock Keras with TensorFlow 2.20, JAX and PyTorch (downloads them)
 	$(call say,Building a wheel$(comma) and installing it beside other backends)
@@ -158,6 +173,13 @@ $(FALLBACK_READY):
 	$(call say,Making $(@D))
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip --disable-pip-version-check install --quiet $(REQUIRED)
+	@touch $@
+
+$(OLDEST_KERAS_READY): $(READY) cmake/requirements.py
+	$(call say,Installing the oldest Keras that TensorFlow takes in $(@D))
+	@rm -rf $(@D)
+	@$(PY) cmake/requirements.py oldest-keras > $(REQUIREMENTS)
+	@$(PIP) install --quiet --no-deps --target $(@D) -r $(REQUIREMENTS)
 	@touch $@
 
 $(LINT_READY): pyproject.toml $(READY)

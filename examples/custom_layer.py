@@ -61,18 +61,24 @@ def network():
     )
 
 
+def activity_divisor(batch):
+    """Keras divides an activity's penalty by the batch size; some older versions do not."""
+    layer = keras.layers.ActivityRegularization(l1=1.0)
+    layer(np.ones((batch, 1), "float32"))
+    return batch / float(layer.losses[0])
+
+
 def penalties(model, x):
     """(where, regularizer, what it is applied to, divisor) for all that the model has."""
     projection, lstm, hidden, _ = model.layers
     cell = lstm.cell
-    # Keras divides an activity's penalty by the batch size.
     activity = keras.Sequential(model.layers[:3])(x)
     return [
         ("Projection, kernel", projection.kernel_regularizer, projection.kernel, 1),
         ("LSTM, kernel", cell.kernel_regularizer, cell.kernel, 1),
         ("LSTM, recurrent kernel", cell.recurrent_regularizer, cell.recurrent_kernel, 1),
         ("LSTM, bias", cell.bias_regularizer, cell.bias, 1),
-        ("Dense, activity", hidden.activity_regularizer, activity, len(x)),
+        ("Dense, activity", hidden.activity_regularizer, activity, activity_divisor(len(x))),
     ]
 
 

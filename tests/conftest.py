@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of every test folder."""
 
+import importlib.metadata
 import importlib.util
 import os
 import subprocess
@@ -34,10 +35,30 @@ def save(**arrays):
 
 def pytest_addoption(parser):
     parser.addoption("--wheel", type=Path, help="the wheel that this fastreg was installed from")
+    parser.addoption("--keras-from", type=Path, help="a folder whose Keras is imported")
 
 
 def pytest_configure(config):
+    if folder := config.getoption("--keras-from"):
+        import_keras_from(folder.resolve())
     config.addinivalue_line("markers", "requires_tf: skipped, and counted, without TensorFlow")
+
+
+def import_keras_from(folder):
+    """Here, and in processes that the tests start."""
+    assert "keras" not in sys.modules
+    sys.path.insert(0, str(folder))
+    paths = [str(folder), os.environ.get("PYTHONPATH")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    origin = importlib.util.find_spec("keras").origin
+    if not Path(origin).is_relative_to(folder):
+        raise pytest.UsageError(f"--keras-from: there is no Keras in {folder}, but in {origin}")
+
+
+def pytest_report_header():
+    if importlib.util.find_spec("keras"):
+        return f"keras {importlib.metadata.version('keras')}"
+    return None
 
 
 def pytest_runtest_setup(item):

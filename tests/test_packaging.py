@@ -26,6 +26,17 @@ def test_extras_name_the_series_that_is_built_for(extra, name):
     assert f'{name}{FINDER["REQUIREMENT"]}; extra == "{extra}"' in requires
 
 
+@pytest.mark.requires_tf
+@pytest.mark.parametrize("extra", ["tf", "tf-cpu"])
+def test_extras_name_the_oldest_keras_that_tensorflow_allows(extra, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    requirements = runpy.run_path("cmake/requirements.py")["requirements"]
+    (oldest,) = requirements("oldest-keras")
+    assert oldest.replace("==", ">=") in requirements(extra)
+    requires = importlib.metadata.requires("fastreg")
+    assert f'{oldest.replace("==", ">=")}; extra == "{extra}"' in requires
+
+
 def install(site: Path, name: str, version: str) -> str:
     """A distribution as an installer leaves it, as far as the finder looks."""
     library = site / FINDER["LIBRARY"]

@@ -1,76 +1,79 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m fastreg`: what was built, what runs, and a self-check of each door."""
+"""`python -m fastreg`: what was built, what runs, and a self-check of each front end."""
 
+import argparse
+import contextlib
+import os
 import sys
-
-import numpy as np
+import tempfile
 
 import fastreg
-from fastreg import library
+from fastreg import library, self_check
+
+CHECKS = {
+    "numpy": self_check.check_numpy,
+    "tensorflow": self_check.check_tensorflow,
+    "xla": self_check.check_xla,
+    "keras": self_check.check_keras,
+}
 
 
-def check_numpy():
-    w = np.array([3.0, -4.0], np.float32)
-    penalty, gradient = fastreg.functional.l1_l2_penalty_and_gradient(w, 1.0, 1.0)
-    assert penalty == 32.0, penalty
-    assert gradient.tolist() == [7.0, -9.0], gradient
-
-
-def check_tensorflow():
-    import tensorflow as tf
-
-    x = np.linspace(-1.0, 1.0, 1000, dtype=np.float32)
-    dropped = fastreg.ops.dropout(tf.constant(x), 0.5, (1, 2)).numpy()
-    assert np.array_equal(dropped, fastreg.functional.dropout(x, 0.5, (1, 2)))
-
-
-def check_xla():
-    import tensorflow as tf
-
-    library.load_xla()
-    x = tf.linspace(-1.0, 1.0, 1000)
-    compiled = tf.function(fastreg.ops.dropout, jit_compile=True, autograph=False)
-    assert np.array_equal(compiled(x, 0.5, (1, 2)), fastreg.ops.dropout(x, 0.5, (1, 2)))
-
-
-def check_keras():
-    import keras
-
-    from fastreg import native
-
-    if (reason := native.obstacle()) is not None:
-        return f"stock Keras computes. {reason}"
-    layer = fastreg.layers.Dropout(0.5, seed=1)
-    stock = keras.layers.Dropout(0.5, seed=1)
-    x = np.ones((10, 100), np.float32)
-    assert np.array_equal(layer(x, training=True), stock(x, training=True))
-    return None
-
-
-def report(door, check):
-    """Prints a line on the door; True if it works or has reason not to be there."""
-    try:
-        print(f"{door:<12}{check() or 'works'}")
-    except ImportError as error:
-        print(f"{door:<12}not available: {error}")
-    except Exception as error:
-        print(f"{door:<12}FAILED: {type(error).__name__}: {error}")
-        return False
-    return True
-
-
-def main():
+def print_build():
     for key, value in fastreg.build_info().items():
         print(f"{key:<16}{', '.join(value) if isinstance(value, list) else value}")
+
+
+def print_libraries():
+    for file in (library.FILE, library.XLA_FILE):
+        print(f"{file.name:<24}{_size(file)}")
+
+
+def _size(file):
+    return f"{file.stat().st_size / 1e6:.1f} MB" if file.exists() else "missing"
+
+
+def import_tensorflow_quietly():
+    """TensorFlow writes about the processor, some of it whatever TF_CPP_MIN_LOG_LEVEL says."""
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1"):
+        return  # the user wants to read it
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as hidden, contextlib.suppress(ImportError):
+            os.dup2(hidden.fileno(), 2)
+            import tensorflow  # noqa: F401
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+def report(front_end, check):
+    """Prints a line on the front end; True if it works or has reason not to be there."""
+    works, said = True, "works"
+    try:
+        said = check() or said
+    except ImportError as error:
+        said = f"not available: {error}"
+    except Exception as error:
+        works, said = False, f"FAILED: {self_check.described(error)}"
+    print(f"{front_end:<12}{said}", flush=True)
+    return works
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m fastreg",
+        description="Prints how fastreg was built and what runs, and checks each front end.",
+        epilog="Exit status: 0 if each front end works or has reason not to, else 1.",
+    )
+    parser.parse_args(arguments)
+    print_build()
     print()
-    checks = {
-        "numpy": check_numpy,
-        "tensorflow": check_tensorflow,
-        "xla": check_xla,
-        "keras": check_keras,
-    }
-    # Every door is reported, also after one that failed.
-    works = [report(door, check) for door, check in checks.items()]
+    print_libraries()
+    print(flush=True)
+    import_tensorflow_quietly()
+    # Every front end is reported, also after one that failed.
+    works = [report(front_end, check) for front_end, check in CHECKS.items()]
     return 0 if all(works) else 1
 
 

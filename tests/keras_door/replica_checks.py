@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from batch_norm_steps import made, normal
 from compare import assert_close, assert_same_bits
+from keras_has import renorm
 from side_by_side import FAST, STOCK
 
 CPU = tf.config.list_physical_devices("CPU")[0]
@@ -122,8 +123,8 @@ def check_arguments(graph):
         {"center": False},
         {"scale": False},
         {"center": False, "scale": False},
-        {"renorm": True},
-        {"renorm": True, "renorm_clipping": {"rmin": 0.5, "rmax": 2.0, "dmax": 1.0}},
+        renorm(),
+        renorm(renorm_clipping={"rmin": 0.5, "rmax": 2.0, "dmax": 1.0}),
         {"trainable": False},
     ):
         check_beside_one_worker(graph, **arguments)

@@ -5,6 +5,7 @@ A program for environments of any Keras backend, with or without TensorFlow and 
 is a regular expression for the one warning that says why stock Keras computes.
 """
 
+import inspect
 import re
 import runpy
 import sys
@@ -22,6 +23,8 @@ WARNING = "Stock Keras computes in place of fastreg. "
 def built(layers, regularizers):
     import keras
 
+    parameters = inspect.signature(keras.layers.BatchNormalization).parameters
+    renorm = {"renorm": True} if "renorm" in parameters else {}
     keras.utils.clear_session()
     keras.utils.set_random_seed(3)
     model = keras.Sequential(
@@ -35,7 +38,7 @@ def built(layers, regularizers):
                 recurrent_regularizer=regularizers.l2(1e-3),
             ),
             layers.BatchNormalization(gamma_regularizer=regularizers.L2(0.01)),
-            layers.BatchNormalization(axis=1, renorm=True, scale=False),
+            layers.BatchNormalization(axis=1, **renorm, scale=False),
             keras.layers.Flatten(),
             layers.Dropout(0.5, seed=5),
             keras.layers.Dense(
@@ -65,17 +68,21 @@ def trained(layers, regularizers):
 
 
 def calls_beside_training(layers):
-    """Masks, and the arguments that only one backend takes."""
+    """Masks, and the arguments that only some backends or versions of Keras take."""
     import keras
 
     mask = keras.ops.convert_to_tensor(X[..., 0] > 0)
     layer = layers.BatchNormalization()
     keras.utils.set_random_seed(0)
-    results = [layer(X, training=True, mask=mask), layer(X), layers.Dropout(1.0)(X, training=True)]
-    try:
-        results.append(layers.BatchNormalization(synchronized=True)(X, training=True))
-    except ValueError as error:
-        results.append(np.array(str(error)))
+    results = [layer(X, training=True, mask=mask), layer(X)]
+    for make in (
+        lambda: layers.Dropout(1.0),
+        lambda: layers.BatchNormalization(synchronized=True),
+    ):
+        try:
+            results.append(make()(X, training=True))
+        except ValueError as error:
+            results.append(np.array(str(error)))
     return [np.asarray(keras.ops.convert_to_numpy(r)) if r.dtype != "<U" else r for r in results]
 
 
@@ -101,6 +108,7 @@ def main(reason):
     # `python -m fastreg` explains, and finds nothing wrong.
     code = 0
     try:
+        sys.argv[1:] = []
         runpy.run_module("fastreg", run_name="__main__")
     except SystemExit as end:
         code = end.code

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bad argument raises what the stock class raises for it: the same type, the same sentence."""
 
+import keras_has
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -52,6 +53,8 @@ def test_factors(make, factor):
     ids=str,
 )
 def test_dropout(arguments):
+    if "noise_shape" in arguments:
+        keras_has.needs_checks_of_noise_shapes()
     if arguments:
         alike(lambda door: door.layers.Dropout(**arguments))
     else:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from batch_norm_steps import assert_same_steps, made, normal
+from keras_has import needs_renorm
 from side_by_side import FAST, STOCK, assert_agree, assert_same_weights
 
 SIZES = (6, 4, 3, 2, 5)
@@ -15,6 +16,9 @@ FROM_THE_BACK = [(shape, axis - len(shape)) for shape, axis in AXES]
 CLIPPED = {"rmin": 0.5, "rmax": 1.5, "dmax": 0.5}
 
 each_masked = pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
+each_renorm = pytest.mark.parametrize(
+    "arguments", [pytest.param({"renorm": True}, marks=needs_renorm), {}], ids=["renorm", "plain"]
+)
 each_axis = pytest.mark.parametrize(("shape", "axis"), AXES, ids=str)
 
 
@@ -38,6 +42,7 @@ def test_training(shape, axis, masked):
     assert_the_same(shape, axis, masked)
 
 
+@needs_renorm
 @each_masked
 @each_axis
 def test_renormalization(shape, axis, masked):
@@ -59,15 +64,15 @@ def test_inference(shape, axis):
 @pytest.mark.parametrize("center", [True, False])
 @pytest.mark.parametrize("scale", [True, False])
 @each_masked
-@pytest.mark.parametrize("renorm", [True, False])
-def test_center_and_scale(center, scale, masked, renorm):
-    assert_the_same((6, 4, 5), 1, masked, center=center, scale=scale, renorm=renorm)
+@each_renorm
+def test_center_and_scale(center, scale, masked, arguments):
+    assert_the_same((6, 4, 5), 1, masked, center=center, scale=scale, **arguments)
 
 
 @pytest.mark.parametrize("momentum", [0, 1, 0.0, 1.0, 0.5, np.float32(0.75)])
-@pytest.mark.parametrize("renorm", [True, False])
-def test_momentum(momentum, renorm):
-    assert_the_same((6, 5), -1, masked=True, momentum=momentum, renorm=renorm)
+@each_renorm
+def test_momentum(momentum, arguments):
+    assert_the_same((6, 5), -1, masked=True, momentum=momentum, **arguments)
 
 
 @pytest.mark.parametrize("axis", [np.int64(1), 1.0, "1", True])
@@ -81,12 +86,13 @@ def test_an_axis_that_int_understands(axis):
 @each_masked
 def test_a_batch_of_one_and_one_channel(shape, masked):
     """Without a neighbour the output is beta, up to what the rounding leaves."""
+    # gamma * x / sqrt(epsilon) cancels, which is up to 200: stock's roundings of it come to 1e-5.
     if masked:
         call = {"mask": tf.ones(shape[:-1], "bool")}
         if len(shape) > 1:
-            assert_same_steps(normal(shape), call=call)
+            assert_same_steps(normal(shape), call=call, terms=8)
     else:
-        assert_same_steps(normal(shape))
+        assert_same_steps(normal(shape), terms=8)
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (4, 1, 3)], ids=str)

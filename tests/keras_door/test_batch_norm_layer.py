@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from batch_norm_steps import assert_same_steps, made, normal
+from keras_has import needs_renorm
 from side_by_side import FAST, STOCK, assert_agree, assert_same_weights
 
 AXES = [
@@ -44,12 +45,15 @@ def test_outputs_gradients_and_statistics(shape, axis, training, dtype):
         {"epsilon": 1e-7},
         {"gamma_constraint": "non_neg", "beta_constraint": "max_norm"},
         {"synchronized": True},
-        {"renorm": True},
-        {
-            "renorm": True,
-            "renorm_clipping": {"rmin": 0.5, "rmax": 2.0, "dmax": 1.0},
-            "renorm_momentum": 0.8,
-        },
+        pytest.param({"renorm": True}, marks=needs_renorm),
+        pytest.param(
+            {
+                "renorm": True,
+                "renorm_clipping": {"rmin": 0.5, "rmax": 2.0, "dmax": 1.0},
+                "renorm_momentum": 0.8,
+            },
+            marks=needs_renorm,
+        ),
     ],
     ids=str,
 )

@@ -14,6 +14,7 @@ MASKS = {
     "one": lambda shape: np.arange(np.prod(shape)).reshape(shape) == 1,
     "floats": lambda shape: np.random.default_rng(2).integers(0, 2, shape).astype("float32"),
     "integers": lambda shape: np.random.default_rng(2).integers(0, 2, shape),
+    "weights": lambda shape: np.random.default_rng(2).random(shape).astype("float32"),
 }
 
 
@@ -39,14 +40,18 @@ def test_a_mask_beside_another_axis(axis):
 
 
 def test_masked_nan_and_infinity_stay_out_of_the_statistics():
+    """Not all versions of Keras keep them out, so stock gets others in their place."""
     x = normal((6, 5))
+    clean, mask = x.copy(), tf.constant([True, False, True, True, False, True])
     x[1], x[4, 2] = np.nan, np.inf
-    mask = tf.constant([True, False, True, True, False, True])
     fast, stock = (made(door, x) for door in (FAST, STOCK))
-    outputs = [layer(x, training=True, mask=mask) for layer in (fast, stock)]
-    assert_agree(*outputs, "float32")
+    outputs = [
+        layer(seen, training=True, mask=mask).numpy() for layer, seen in ((fast, x), (stock, clean))
+    ]
+    finite = np.isfinite(x)
+    assert_agree(outputs[0][finite], outputs[1][finite], "float32")
+    np.testing.assert_array_equal(np.isfinite(outputs[0]), finite)
     assert_same_weights(fast, stock, "float32")
-    assert np.isfinite(fast.moving_mean.numpy()).all()
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras.layers import Dense
+from keras_has import renorm
 from side_by_side import FAST, STOCK, assert_agree
 
 STEPS, WIDTH = 5, 6
@@ -63,7 +64,7 @@ def convolutional(door):
             keras.layers.DepthwiseConv2D(2, use_bias=False),
             door.layers.BatchNormalization(axis=1, center=False),
             keras.layers.Flatten(),
-            door.layers.BatchNormalization(renorm=True, renorm_clipping={"rmax": 2.0}),
+            door.layers.BatchNormalization(**renorm(renorm_clipping={"rmax": 2.0})),
             Dense(1),
         ]
     )

@@ -154,3 +154,23 @@ def test_models_of_unknown_length(make):
         x = normal(shape)
         assert_same_bits(fast(x, training=True), stock(x, training=True))
         assert_same_bits(fast.predict(x, verbose=0), x)
+
+
+@pytest.mark.parametrize(
+    "noise_shape",
+    [np.array([4, 1]), (np.int64(4), 1), tf.constant([4, 1]), [4, 1], (0, 1), (4, -1), "ab", 3, {}],
+    ids=repr,
+)
+@pytest.mark.parametrize("when", ["made", "set later"])
+def test_does_with_any_noise_shape_as_stock(noise_shape, when):
+    """Some versions of Keras check it in the constructor, others not at all."""
+
+    def outcome(door):
+        try:
+            layer = door.layers.Dropout(0.5, noise_shape if when == "made" else None, seed=3)
+            layer.noise_shape = noise_shape
+            return layer(normal((4, 5)), training=True).numpy()
+        except Exception as error:
+            return type(error)
+
+    np.testing.assert_equal(outcome(FAST), outcome(STOCK))

@@ -2,6 +2,7 @@
 """fastreg's L1, L2 and L1L2 give stock's penalties, gradients and losses."""
 
 import keras
+import keras_has
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -43,6 +44,8 @@ def value_and_gradient(regularizer, w):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("make", REGULARIZERS.values(), ids=REGULARIZERS)
 def test_value_and_gradient(make, shape, dtype):
+    if isinstance(make(STOCK.regularizers), keras.regularizers.L1):
+        keras_has.needs_l1_in(dtype)
     w = weights(shape, dtype)
     fast, stock = (value_and_gradient(make(door.regularizers), w) for door in (FAST, STOCK))
     kind = "float64 penalty" if dtype == "float64" else dtype
@@ -161,6 +164,7 @@ def test_losses_of_frozen_layers(make):
 
 
 def test_activity_penalty_is_divided_by_the_batch_size():
+    keras_has.needs_penalties_divided_by_the_batch_size()
     layer = keras.layers.ActivityRegularization()
     layer.activity_regularizer = FAST.regularizers.L2(0.5)
     layer(tf.ones((8, 3)))

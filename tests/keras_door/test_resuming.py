@@ -10,6 +10,7 @@ import tensorflow as tf
 from batch_norm_steps import normal
 from compare import assert_same_bits
 from keras.layers import Dense
+from keras_has import renorm
 from side_by_side import FAST, STOCK, assert_agree
 
 X, EPOCHS, STOP = normal((40, 6)), 4, 2
@@ -107,10 +108,10 @@ def test_stock_begins_the_masks_again(uninterrupted, tmp_path):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda door: door.layers.Dropout(0.5, seed=3, noise_shape=(None, 1)),
+        lambda door: door.layers.Dropout(0.5, seed=3, noise_shape=[None, 1]),
         lambda door: door.layers.Dropout(0.5),
         lambda door: door.layers.Dropout(0),
-        lambda door: door.layers.BatchNormalization(momentum=0.5, renorm=True),
+        lambda door: door.layers.BatchNormalization(momentum=0.5, **renorm()),
     ],
     ids=["dropout", "drawn seed", "rate 0", "batch_norm"],
 )

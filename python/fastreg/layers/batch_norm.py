@@ -28,7 +28,7 @@ def call(
         outputs = native.ops().batch_norm_inference(
             inputs, mean, variance, gamma, beta, axis=layer.axis, epsilon=layer.epsilon
         )
-    elif layer.renorm:
+    elif getattr(layer, "renorm", False):  # a Keras without renormalization lacks the name
         outputs = _renormalize(layer, inputs, gamma, beta, mask, dtype)
     else:
         outputs, _, _, mean, variance = _batch_ops(layer).batch_norm_and_moving_statistics(
@@ -63,6 +63,8 @@ def _takes(layer, mask, rank):
         return False  # Keras raises
     if mask is not None and keras.config.epsilon() != checks.MASK_EPSILON:
         return False
+    if mask is not None and keras.backend.standardize_dtype(mask.dtype) != "bool":
+        return False  # to some versions of Keras these are weights
     return 0 < layer.epsilon < math.inf
 
 

@@ -26,7 +26,9 @@ def _is_native(layer, inputs):
     is_rate = isinstance(layer.rate, numbers.Real) and 0 < float(layer.rate) < 1
     if not (is_rate and native.takes(inputs)):
         return False
-    sizes, shape = layer.noise_shape or (), inputs.shape
+    sizes, shape = () if layer.noise_shape is None else layer.noise_shape, inputs.shape
+    if not _are_sizes(sizes):
+        return False
     if shape.rank is None:
         return True
     if len(sizes) > shape.rank:
@@ -34,6 +36,13 @@ def _is_native(layer, inputs):
     sizes = [shape[i] if size is None else size for i, size in enumerate(sizes)]
     pairs = zip(reversed(sizes), reversed(shape.as_list()), strict=False)
     return all(size == 1 or n is None or size in (n, None) for size, n in pairs)
+
+
+def _are_sizes(noise_shape):
+    """Whether it is what Keras asks for; some versions take, or refuse, others in the call."""
+    return isinstance(noise_shape, (tuple, list)) and all(
+        size is None or (isinstance(size, int) and size > 0) for size in noise_shape
+    )
 
 
 @keras.saving.register_keras_serializable(package="fastreg")

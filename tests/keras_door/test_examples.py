@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The examples run; each raises where fastreg and stock Keras disagree."""
+
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+# test_many_workers.py runs the other one.
+@pytest.mark.parametrize("name", ["custom_layer.py", "digits.py"])
+def test_example(name, python):
+    done = python(str(EXAMPLES / name), timeout=400)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m fastreg` finds whichever layer or regularizer is broken, and how."""
+
+import functools
+
+import fastreg.layers
+import fastreg.regularizers
+import keras
+import pytest
+import tensorflow as tf
+from fastreg import acceleration, native, self_check
+from fastreg.__main__ import main
+
+ACCELERATED = {stock.__name__: fast for stock, fast in acceleration._OTHERS.items()}
+
+
+@pytest.fixture(autouse=True)
+def same_settings():
+    """The checks change Keras's."""
+    yield
+    keras.config.enable_traceback_filtering()
+
+
+def raises(computed, inputs):
+    raise AttributeError("no attribute 'renorm'")
+
+
+def raises_under_xla(computed, inputs):
+    if native._is_for_xla():
+        raise NotImplementedError("no kernel")
+    return computed
+
+
+def doubled(computed, inputs):
+    return 2 * computed
+
+
+def without_gradient(computed, inputs):
+    return tf.stop_gradient(computed)
+
+
+def unchanged(computed, inputs):
+    return inputs
+
+
+def broken(owner, how, method="call"):
+    """Its results go through `how`."""
+    original = getattr(owner, method)
+
+    @functools.wraps(original)  # Keras reads the parameters
+    def call(self, inputs, **arguments):
+        return how(original(self, inputs, **arguments), inputs)
+
+    return owner, method, call
+
+
+LAYERS, REGULARIZERS = fastreg.layers, fastreg.regularizers
+BY_CLASS, BY_ACCELERATE = "by class, graph mode: ", "by accelerate, graph mode: "
+BREAKS = {
+    f"BatchNormalization, {BY_CLASS}AttributeError: no attribute 'renorm'": broken(
+        LAYERS.BatchNormalization, raises
+    ),
+    f"BatchNormalization, {BY_CLASS}ValueError: No gradients": broken(
+        LAYERS.BatchNormalization, without_gradient
+    ),
+    f"BatchNormalization, {BY_ACCELERATE}AttributeError": broken(
+        ACCELERATED["BatchNormalization"], raises
+    ),
+    f"Dropout, {BY_CLASS}the loss differs": broken(LAYERS.Dropout, doubled),
+    f"Dropout, {BY_CLASS}stock Keras computes": (LAYERS.Dropout, "call", keras.layers.Dropout.call),
+    f"Dropout, {BY_ACCELERATE}the loss differs": broken(acceleration._DROPOUTS["keras"], unchanged),
+    "Dropout, by class, jit_compile=True: NotImplementedError: no kernel": broken(
+        LAYERS.Dropout, raises_under_xla
+    ),
+    f"L1, {BY_CLASS}the prediction differs": broken(REGULARIZERS.L1, without_gradient, "__call__"),
+    f"L2, {BY_CLASS}the loss differs": broken(REGULARIZERS.L2, doubled, "__call__"),
+    f"L1L2, {BY_ACCELERATE}the loss differs": broken(ACCELERATED["L1L2"], doubled, "__call__"),
+}
+
+
+@pytest.mark.parametrize("message", BREAKS)
+def test_one_thing_is_broken(message, monkeypatch, capsys):
+    monkeypatch.setattr(*BREAKS[message])
+    assert main([]) == 1
+    lines = capsys.readouterr().out.splitlines()[-4:]
+    assert [line.split()[1] for line in lines] == ["works", "works", "works", "FAILED:"]
+    assert lines[-1].startswith(f"keras       FAILED: {message}")
+
+
+def test_accelerate_leaves_something(monkeypatch, capsys):
+    monkeypatch.delitem(acceleration._OTHERS, keras.regularizers.L2)
+    assert main([]) == 1
+    assert f"FAILED: L2, {BY_ACCELERATE}L2 is left (" in capsys.readouterr().out
+
+
+def test_what_is_public_is_checked(monkeypatch):
+    """Also a layer that the check does not know of."""
+
+    class GaussianNoise(keras.layers.GaussianNoise):
+        pass
+
+    monkeypatch.setattr(LAYERS, "GaussianNoise", GaussianNoise, raising=False)
+    monkeypatch.setattr(LAYERS, "__all__", [*LAYERS.__all__, "GaussianNoise"])
+    with pytest.raises(self_check.Failed, match=f"GaussianNoise, {BY_CLASS}stock Keras computes"):
+        self_check.check_keras()
+
+
+def test_what_is_public_is_there(monkeypatch):
+    monkeypatch.setattr(LAYERS, "__all__", [*LAYERS.__all__, "GaussianDropout"])
+    with pytest.raises(self_check.Failed, match=f"GaussianDropout, {BY_CLASS}AttributeError"):
+        self_check.check_keras()
+
+
+def test_every_regularizing_layer_of_keras_finds_its_arguments():
+    """What fastreg may have one day."""
+    names = ["Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"]
+    names += ["AlphaDropout", "GaussianDropout", "GaussianNoise", "ActivityRegularization"]
+    names += ["LayerNormalization", "GroupNormalization", "RMSNormalization", "UnitNormalization"]
+    self_check._model(names, keras)
+
+
+def test_another_front_end_is_broken(monkeypatch, capsys):
+    monkeypatch.setattr(fastreg.functional, "l1_l2_penalty_and_gradient", lambda *_: (0.0, None))
+    monkeypatch.setattr("fastreg.__main__.CHECKS", {"numpy": self_check.check_numpy})
+    assert main([]) == 1
+    assert "numpy       FAILED: a penalty is 0.0, expected 32.0\n" in capsys.readouterr().out
+
+
+STATUS = """
+import runpy, sys
+import fastreg.layers
+def call(self, inputs, **arguments):
+    raise ValueError("broken\\nin two lines")
+fastreg.layers.Dropout.call = call
+sys.argv[1:] = []
+runpy.run_module("fastreg", run_name="__main__")
+"""
+
+
+def test_the_exit_status(python):
+    done = python("-c", STATUS)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == (
+        f"keras       FAILED: Dropout, {BY_CLASS}ValueError: broken in two lines"
+    )
+
+
+def test_nothing_else_is_printed(python):
+    done = python("-m", "fastreg")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert [line.split() for line in done.stdout.splitlines()[-4:]] == [
+        [front_end, "works"] for front_end in ("numpy", "tensorflow", "xla", "keras")
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["train.py"], ["--verbose"], ["run"]])
+def test_unknown_arguments(arguments, python):
+    done = python("-m", "fastreg", *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "usage: python -m fastreg [-h]" in done.stderr
+    assert f"unrecognized arguments: {arguments[0]}" in done.stderr
