@@ -8,13 +8,17 @@
 namespace fastreg {
 namespace {
 
+// None if the build found no such thing.
+py::object text(const char* found) { return *found ? py::object(py::str(found)) : py::none(); }
+
 py::dict build_info() {
   py::dict info;
   info["compiler"] = FASTREG_COMPILER;
   info["openmp"] = has_openmp();
-  info["tensorflow"] = std::string(FASTREG_TENSORFLOW_VERSION).empty()
-                           ? py::object(py::none())
-                           : py::object(py::str(FASTREG_TENSORFLOW_VERSION));
+  // What the ops are built for, what they can be built for, and what was installed in its place.
+  info["tensorflow"] = text(FASTREG_TENSORFLOW_VERSION);
+  info["tf_series"] = FASTREG_TENSORFLOW_SERIES;
+  info["other_tf"] = text(FASTREG_OTHER_TENSORFLOW);
   return info;
 }
 

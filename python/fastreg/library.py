@@ -21,21 +21,19 @@ def load():
     Raises:
         ImportError: There is no such library, or not for this TensorFlow, or it does not load.
     """
-    built_for = _core.build_info()["tensorflow"]
-    if built_for is None or not FILE.exists():
-        raise ImportError(
-            "fastreg was built without TensorFlow ops. Expected a build that finds TensorFlow: "
-            "reinstall fastreg where TensorFlow 2.21 is installed"
-        )
+    info = _core.build_info()
+    if info["tensorflow"] is None or not FILE.exists():
+        raise ImportError(_why_not_built(info))
     import tensorflow as tf
 
     # The C++ ABI changes between minor versions: the library of another one may crash the process,
     # so the versions are compared before it is opened.
-    if _series(tf.__version__) != _series(built_for):
+    series = _series(info["tensorflow"])
+    if _series(tf.__version__) != series:
         raise ImportError(
-            f"fastreg's TensorFlow ops were built for another TensorFlow. Expected "
-            f"{_series(built_for)}. Received: {tf.__version__} (install tensorflow-cpu~="
-            f"{_series(built_for)}.0, or reinstall fastreg)"
+            f"fastreg's TensorFlow ops were built for another TensorFlow. Expected {series}. "
+            f"Received: {tf.__version__} ({_install(series)}; with another series, stock Keras "
+            f"computes)"
         )
     try:
         ops = tf.load_op_library(str(FILE))
@@ -68,6 +66,24 @@ def load_xla():
     except tf.errors.OpError as error:
         raise ImportError(f"fastreg's library for XLA does not load: {error.message}") from None
     _share_isa(XLA_FILE)
+
+
+def _why_not_built(info):
+    series, other = info["tf_series"], info["other_tf"]
+    if other is None:
+        return (
+            f"fastreg was built without TensorFlow ops. Expected a build that finds TensorFlow: "
+            f"reinstall fastreg where TensorFlow {series} is installed"
+        )
+    return (
+        f"fastreg was built beside TensorFlow {other}, for which it has no ops. Expected "
+        f"{series} ({_install(series)}, then reinstall fastreg; with another series, stock Keras "
+        f"computes)"
+    )
+
+
+def _install(series):
+    return f"install tensorflow-cpu~={series}.0, or tensorflow of that series"
 
 
 def _series(version):

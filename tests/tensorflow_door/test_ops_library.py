@@ -28,15 +28,26 @@ def load(monkeypatch):
 def test_another_series_of_tensorflow(load, monkeypatch, version):
     monkeypatch.setattr(tf, "__version__", version)
     sentence = (
-        rf"Expected 2\.21\. Received: {version} \(install tensorflow-cpu~=2\.21\.0, or reinst"
+        rf"Expected 2\.21\. Received: {version} \(install tensorflow-cpu~=2\.21\.0, or tensorflow "
+        r"of that series; with another series, stock Keras computes\)$"
     )
     with pytest.raises(ImportError, match=sentence):
         load()
 
 
-def test_another_series_that_it_was_built_for(load, monkeypatch):
-    info = {**fastreg._core.build_info(), "tensorflow": "2.19.1"}
-    monkeypatch.setattr(library, "_core", types.SimpleNamespace(build_info=lambda: info))
+@pytest.fixture
+def built(monkeypatch):
+    """Pretends that the build was another: built(name=value, ...) of `build_info`."""
+
+    def pretend(**changes):
+        info = {**fastreg._core.build_info(), **changes}
+        monkeypatch.setattr(library, "_core", types.SimpleNamespace(build_info=lambda: info))
+
+    return pretend
+
+
+def test_another_series_that_it_was_built_for(load, built):
+    built(tensorflow="2.19.1")
     with pytest.raises(
         ImportError, match=rf"Expected 2\.19\. Received: {tf.__version__} \(install"
     ):
@@ -50,11 +61,27 @@ def test_any_tensorflow_of_the_series(load, monkeypatch, version):
         load()
 
 
-def test_a_build_without_tensorflow(load, monkeypatch):
-    info = {**fastreg._core.build_info(), "tensorflow": None}
-    monkeypatch.setattr(library, "_core", types.SimpleNamespace(build_info=lambda: info))
-    with pytest.raises(ImportError, match=r"Expected .*: reinstall fastreg where TensorFlow 2\.21"):
+def test_a_build_without_tensorflow(load, built):
+    built(tensorflow=None, tf_series="2.34")
+    with pytest.raises(ImportError, match=r"Expected .*: reinstall fastreg where TensorFlow 2\.34"):
         load()
+
+
+def test_a_build_beside_another_tensorflow(load, built):
+    built(tensorflow=None, tf_series="2.34", other_tf="2.20.0")
+    sentence = (
+        r"^fastreg was built beside TensorFlow 2\.20\.0, for which it has no ops\. Expected 2\.34 "
+        r"\(install tensorflow-cpu~=2\.34\.0, or tensorflow of that series, then reinstall "
+        r"fastreg; with another series, stock Keras computes\)$"
+    )
+    with pytest.raises(ImportError, match=sentence):
+        load()
+
+
+def test_what_the_build_says_of_tensorflow():
+    info = fastreg._core.build_info()
+    assert info["tensorflow"].startswith(f"{info['tf_series']}.")
+    assert info["other_tf"] is None
 
 
 def test_a_missing_file(load, monkeypatch, tmp_path):
