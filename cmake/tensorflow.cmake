@@ -51,6 +51,7 @@ function(fastreg_add_tensorflow_library target)
   target_compile_options(
     ${target} PRIVATE -fmacro-prefix-map=${FASTREG_TENSORFLOW_ROOT}/include/=
                       -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
+  fastreg_add_build_id(${target})
   # `import tensorflow` has loaded its libraries before ours.
   set_target_properties(${target} PROPERTIES SKIP_BUILD_RPATH ON INSTALL_RPATH "")
   install(TARGETS ${target} LIBRARY DESTINATION fastreg)

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For which TensorFlow CMake decides to build."""
+"""What CMake decides before it compiles: for which TensorFlow, and which id the build has."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
+import fastreg
 import pytest
 from fake_tensorflow import FINDER, ROOT, install
 
@@ -110,3 +112,37 @@ def test_looks_for_none(with_tf, decides):
     assert (code, "is installed" in said) == (0, False), said
     assert "DECIDED [] []" in said
     assert f"SERIES [{SERIES}]" in said
+
+
+@pytest.fixture
+def build_id(tmp_path):
+    """build_id(folder, text=, version=, built_with=): the id of a build of one source there."""
+
+    def run(folder, text="int a;", version=fastreg.__version__, built_with="GNU 12.2.0"):
+        source = tmp_path / folder
+        package = source / "python" / "fastreg"
+        package.mkdir(parents=True, exist_ok=True)
+        (package / "__init__.py").write_text(f'import re\n__version__ = "{version}"\n')
+        (source / "a.cc").write_text(text)
+        (source / "parts.cmake").write_text(f"set(BUILT_WITH [[{built_with}]])\nset(SOURCES a.cc)")
+        script = ("-DPARTS=parts.cmake", "-DOUTPUT=id.inc", "-P", f"{ROOT}/cmake/build_id.cmake")
+        code, said = cmake(*script, cwd=source)
+        assert (code, said) == (0, "")
+        line = (source / "id.inc").read_text()
+        return re.fullmatch(r'#define FASTREG_BUILD_ID "(.+-[0-9a-f]{16})"\n', line)[1]
+
+    return run
+
+
+def test_the_id_of_a_build(build_id):
+    here = build_id("here")
+    assert here.startswith(f"{fastreg.__version__}-")
+    assert build_id("there") == here
+    others = [
+        build_id("here", text="int b;"),
+        build_id("here", version="9.8.7"),
+        build_id("here", built_with="GNU 12.2.0, TensorFlow 2.21.1"),
+    ]
+    assert len({here, *others}) == 4
+    assert others[1].startswith("9.8.7-")
+    assert build_id("here") == here

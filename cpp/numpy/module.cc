@@ -2,6 +2,7 @@
 // fastreg._core, the numpy door: a table of contents.
 #include "numpy/module.h"
 
+#include "core/build_id.h"
 #include "fastreg/isa.h"
 #include "numpy/arrays.h"
 
@@ -13,6 +14,7 @@ py::object text(const char* found) { return *found ? py::object(py::str(found)) 
 
 py::dict build_info() {
   py::dict info;
+  info["build_id"] = build_id();
   info["compiler"] = FASTREG_COMPILER;
   info["openmp"] = has_openmp();
   // What the ops are built for, what they can be built for, and what was installed in its place.

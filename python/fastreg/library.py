@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The libraries of TensorFlow ops and of their lowering to XLA, loaded once.
 
-They are found, and matched with the TensorFlow that runs, before they are opened.
+They are found, and matched with the TensorFlow that runs and with this build, before they are
+opened.
 """
 
 import ctypes
 import functools
 from pathlib import Path
 
-from fastreg import _core
+from fastreg import _core, files
 
 FILE = Path(_core.__file__).with_name("libfastreg_tf.so")
 XLA_FILE = FILE.with_name("libfastreg_xla.so")
+# What opening a library raises besides TensorFlow's own errors: the linker's, for a symbol that is
+# missing, for a path or a message that is no UTF-8, for wrappers that cannot be made.
+_ERRORS = (ImportError, OSError, AttributeError, TypeError, ValueError, RuntimeError)
 
 
 @functools.cache
@@ -22,7 +26,7 @@ def load():
         ImportError: There is no such library, or not for this TensorFlow, or it does not load.
     """
     info = _core.build_info()
-    if info["tensorflow"] is None or not FILE.exists():
+    if info["tensorflow"] is None:
         raise ImportError(_why_not_built(info))
     import tensorflow as tf
 
@@ -35,15 +39,7 @@ def load():
             f"Received: {tf.__version__} ({_install(series)}; with another series, stock Keras "
             f"computes)"
         )
-    try:
-        ops = tf.load_op_library(str(FILE))
-        _share_isa(FILE)
-    except (tf.errors.OpError, OSError) as error:
-        raise ImportError(
-            f"fastreg's TensorFlow ops do not load. Expected a library for TensorFlow "
-            f"{tf.__version__} (reinstall fastreg in this environment). Received: {error}"
-        ) from error
-    return ops
+    return _loaded("fastreg's TensorFlow ops do", FILE, "fastreg_tf", tf.load_op_library)
 
 
 @functools.cache
@@ -56,16 +52,23 @@ def load_xla():
     load()
     import tensorflow as tf
 
-    if not XLA_FILE.exists():
-        raise ImportError(
-            f"fastreg's library for XLA is missing. Expected {XLA_FILE.name} beside {FILE.name}: "
-            f"reinstall fastreg"
-        )
-    try:
-        tf.load_library(str(XLA_FILE))
-    except tf.errors.OpError as error:
-        raise ImportError(f"fastreg's library for XLA does not load: {error.message}") from None
-    _share_isa(XLA_FILE)
+    _loaded("fastreg's library for XLA does", XLA_FILE, "fastreg_xla", tf.load_library)
+
+
+def condition():
+    """By the name of each library file of this build: "fits", or what is wrong with it."""
+    info = _core.build_info()
+    found = {Path(_core.__file__): "_core"}
+    if info["tensorflow"] is not None:
+        found |= {FILE: "fastreg_tf", XLA_FILE: "fastreg_xla"}
+    result = {}
+    for file, library in found.items():
+        try:
+            files.check(file, library, info["build_id"])
+            result[file.name] = "fits"
+        except ImportError as error:
+            result[file.name] = f"does not fit (reinstall fastreg). Received: {error}"
+    return result
 
 
 def _why_not_built(info):
@@ -88,6 +91,22 @@ def _install(series):
 
 def _series(version):
     return ".".join(version.split(".")[:2])
+
+
+def _loaded(subject, file, library, load):
+    """What `load` makes of a file that was found to be the `library` of this build."""
+    import tensorflow as tf
+
+    try:
+        files.check(file, library, _core.build_info()["build_id"])
+        loaded = load(str(file))
+        _share_isa(file)
+    except (tf.errors.OpError, *_ERRORS) as error:
+        raise ImportError(
+            f"{subject} not load. Expected a library for TensorFlow {tf.__version__} (reinstall "
+            f"fastreg in this environment). Received: {error}"
+        ) from error
+    return loaded
 
 
 def _share_isa(file):

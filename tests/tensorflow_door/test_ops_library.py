@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The library of ops: only for this TensorFlow, and on the instruction set of the numpy door."""
+"""The library of ops: for this TensorFlow, of this build, on the numpy front end's instructions."""
 
 import ctypes
+import re
 import types
 
 import fastreg
 import pytest
-from fastreg import library
+from damaged_files import BUILD_ID, DAMAGES, damage, reader
+from fastreg import _core, library
 from tensors import tf
 
 pytestmark = pytest.mark.requires_tf
@@ -79,27 +81,57 @@ def test_a_build_beside_another_tensorflow(load, built):
 
 
 def test_what_the_build_says_of_tensorflow():
-    info = fastreg._core.build_info()
+    info = _core.build_info()
     assert info["tensorflow"].startswith(f"{info['tf_series']}.")
     assert info["other_tf"] is None
+    assert info["build_id"].startswith(f"{fastreg.__version__}-")
 
 
-def test_a_missing_file(load, monkeypatch, tmp_path):
-    monkeypatch.setattr(library, "FILE", tmp_path / "libfastreg_tf.so")
-    with pytest.raises(ImportError, match=r"Expected .*: reinstall fastreg where TensorFlow 2\.21"):
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_file_is_not_opened(kind, load, monkeypatch, tmp_path):
+    file = tmp_path / library.FILE.name
+    said = damage(kind, file, library.FILE.read_bytes())
+    monkeypatch.setattr(library, "FILE", file)
+    sentence = rf"do not load\. Expected a library for TensorFlow {tf.__version__} \(reinstall fast"
+    with reader(kind), pytest.raises(ImportError, match=rf"{sentence}.*{said}"):
         load()
+    with reader(kind):
+        state = library.condition()
+    assert re.search(rf"^does not fit \(reinstall fastreg\)\. {said}", state.pop(file.name))
+    assert set(state.values()) == {"fits"}
+    assert len(state) == 2
 
 
-@pytest.mark.parametrize("what", ["no library at all", "a symbol that TensorFlow lacks"])
-def test_a_library_that_does_not_load(what, monkeypatch, tmp_path):
-    """An ImportError like the others, which the Keras door answers with stock Keras."""
+ERRORS = (
+    ImportError("received"),
+    OSError("received"),
+    AttributeError("received"),
+    TypeError("received"),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "received"),
+    RuntimeError("received"),
+    tf.errors.NotFoundError(None, None, "received"),
+)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("at", ["load_op_library", "CDLL"])
+def test_whatever_opening_raises_is_an_import_error(at, error, monkeypatch):
+    def raises(path):
+        raise error
+
+    monkeypatch.setattr(tf, "load_op_library", raises if at != "CDLL" else lambda path: None)
+    monkeypatch.setattr(ctypes, "CDLL", raises)
+    with pytest.raises(ImportError, match=r"do not load\. .*Received: .*received") as caught:
+        library.load.__wrapped__()
+    assert caught.value.__cause__ is error
+
+
+def test_a_library_that_does_not_load(monkeypatch, tmp_path):
+    """An ImportError like the others, which the Keras front end answers with stock Keras."""
     whole = library.FILE.read_bytes()
-    broken = {
-        "no library at all": b"not an ELF file",
-        "a symbol that TensorFlow lacks": whole.replace(b"OpKernelContext", b"OpKernelCombats"),
-    }
+    assert whole.count(BUILD_ID) > 0
     path = tmp_path / "libfastreg_broken.so"
-    path.write_bytes(broken[what])
+    path.write_bytes(whole.replace(b"OpKernelContext", b"OpKernelCombats"))
     monkeypatch.setattr(library, "FILE", path)
     sentence = rf"do not load\. Expected a library for TensorFlow {tf.__version__} \(reinstall fast"
     with pytest.raises(ImportError, match=rf"{sentence}.*Received: .*libfastreg_broken\.so"):
