@@ -2,7 +2,8 @@
 """scikit-build-core, and TensorFlow as a build requirement, but only where none is installed.
 
 A fixed requirement would make pip's build isolation download a second TensorFlow for everyone who
-has one.
+has one. Who has another series gets no ops, which could not run there, unless FASTREG_WITH_TF
+insists on them.
 """
 
 import os
@@ -25,7 +26,9 @@ def _tensorflow(config_settings: Settings) -> list[str]:
     wanted = str((config_settings or {}).get("cmake.define.FASTREG_WITH_TF", wanted))
     if wanted.upper() in CMAKE_FALSE or WHEEL_TAGS.isdisjoint(map(str, sys_tags())):
         return []
-    return [] if find_tensorflow.find() else [f"tensorflow-cpu{find_tensorflow.REQUIREMENT}"]
+    if find_tensorflow.find() or (wanted.upper() == "AUTO" and find_tensorflow.find_other()):
+        return []
+    return [f"tensorflow-cpu{find_tensorflow.REQUIREMENT}"]
 
 
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds the TensorFlow to build against, without importing it: that takes seconds and a gigabyte.
 
-Run as a script it prints two lines, the version and the directory of the `tensorflow` package;
-where none of the right series is installed it prints nothing and exits with 1.
+Run as a script it prints three lines: the version and the directory of the `tensorflow` package,
+and the version that the environment has of another series. What was not found is an empty line.
 """
 
 import importlib.metadata
@@ -19,13 +19,17 @@ REQUIREMENT = f"~={SERIES}.0"
 LIBRARY = "tensorflow/libtensorflow_framework.so.2"
 
 
-def search_path() -> list[str]:
-    """The import path, then the environment's own folders, which pip's build isolation hides."""
-    paths = [*sys.path, sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    paths += site.getsitepackages()
+def environment_path() -> list[str]:
+    """The environment's own folders, which pip's build isolation hides from the import path."""
+    paths = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()]
     if sys.prefix == sys.base_prefix:  # a virtual environment does not see the user's folder
-        paths.append(site.getusersitepackages())
-    return list(dict.fromkeys(paths))
+        paths.insert(0, site.getusersitepackages())
+    return paths
+
+
+def search_path() -> list[str]:
+    """The import path, where pip's build isolation puts what it installs, then the environment."""
+    return list(dict.fromkeys([*sys.path, *environment_path()]))
 
 
 def matches(version: str) -> bool:
@@ -51,8 +55,13 @@ def find(paths: list[str] | None = None) -> tuple[str, str] | None:
     return None
 
 
+def find_other(paths: list[str] | None = None) -> str | None:
+    """The version that the environment runs, where that is none to build for, or None."""
+    for path in environment_path() if paths is None else paths:
+        if found := versions(path):
+            return None if all(map(matches, found)) else " and ".join(sorted(found))
+    return None
+
+
 if __name__ == "__main__":
-    tensorflow = find()
-    if tensorflow is None:
-        sys.exit(1)
-    print(*tensorflow, sep="\n")
+    print(*(find() or ("", "")), find_other() or "", sep="\n")

@@ -1,32 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-# Finds the TensorFlow to build against and sets FASTREG_TENSORFLOW_VERSION (empty: no such door).
+# Finds the TensorFlow to build against and sets FASTREG_TENSORFLOW_VERSION (empty: no ops),
+# FASTREG_TENSORFLOW_SERIES (the one that ops can be built for) and FASTREG_OTHER_TENSORFLOW (what the
+# environment has of another series, or empty).
 
 set(FASTREG_TENSORFLOW_VERSION "")
+set(FASTREG_OTHER_TENSORFLOW "")
+file(STRINGS ${CMAKE_CURRENT_LIST_DIR}/find_tensorflow.py FASTREG_TENSORFLOW_SERIES
+     REGEX "^SERIES = ")
+string(REGEX REPLACE ".*\"(.+)\".*" "\\1" FASTREG_TENSORFLOW_SERIES "${FASTREG_TENSORFLOW_SERIES}")
+string(TOUPPER "${FASTREG_WITH_TF}" FASTREG_WITH_TF)
 
 if(FASTREG_WITH_TF STREQUAL "AUTO" OR FASTREG_WITH_TF)
   find_package(Python 3.10 REQUIRED COMPONENTS Interpreter)
-  set(tensorflow_found FALSE)
   if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
     execute_process(
       COMMAND ${Python_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/find_tensorflow.py
-      OUTPUT_VARIABLE tensorflow_lines
-      OUTPUT_STRIP_TRAILING_WHITESPACE
-      RESULT_VARIABLE tensorflow_status)
-    if(tensorflow_status EQUAL 0)
-      set(tensorflow_found TRUE)
-      string(REPLACE "\n" ";" tensorflow_lines "${tensorflow_lines}")
-      list(GET tensorflow_lines 0 FASTREG_TENSORFLOW_VERSION)
-      list(GET tensorflow_lines 1 FASTREG_TENSORFLOW_ROOT)
-      message(STATUS "TensorFlow ${FASTREG_TENSORFLOW_VERSION}: ${FASTREG_TENSORFLOW_ROOT}")
-    endif()
+      OUTPUT_VARIABLE tensorflow_lines COMMAND_ERROR_IS_FATAL ANY)
+    string(REPLACE "\n" ";" tensorflow_lines "${tensorflow_lines}")
+    list(GET tensorflow_lines 0 FASTREG_TENSORFLOW_VERSION)
+    list(GET tensorflow_lines 1 FASTREG_TENSORFLOW_ROOT)
+    list(GET tensorflow_lines 2 FASTREG_OTHER_TENSORFLOW)
   endif()
-  if(NOT tensorflow_found)
-    if(FASTREG_WITH_TF STREQUAL "AUTO")
-      message(STATUS "No matching TensorFlow found: building the numpy door alone")
-    else()
-      message(FATAL_ERROR "FASTREG_WITH_TF=${FASTREG_WITH_TF}, but no matching TensorFlow was "
-                          "found. cmake/find_tensorflow.py says which one is expected.")
-    endif()
+  if(FASTREG_TENSORFLOW_VERSION)
+    message(STATUS "TensorFlow ${FASTREG_TENSORFLOW_VERSION}: ${FASTREG_TENSORFLOW_ROOT}")
+    set(decision "They will not run beside it: stock Keras will compute. FASTREG_WITH_TF=OFF builds the "
+                 "numpy front end alone.")
+  elseif(NOT FASTREG_WITH_TF STREQUAL "AUTO")
+    message(FATAL_ERROR "FASTREG_WITH_TF=${FASTREG_WITH_TF}, but no matching TensorFlow was "
+                        "found. cmake/find_tensorflow.py says which one is expected.")
+  else()
+    message(STATUS "No matching TensorFlow found: building the numpy front end alone")
+    set(decision "Building the numpy front end alone: stock Keras will compute. For the ops, install "
+                 "tensorflow-cpu~=${FASTREG_TENSORFLOW_SERIES}.0 (or tensorflow) and build again.")
+  endif()
+  if(FASTREG_OTHER_TENSORFLOW)
+    message(WARNING "TensorFlow ${FASTREG_OTHER_TENSORFLOW} is installed, and fastreg's ops are for "
+                    "TensorFlow ${FASTREG_TENSORFLOW_SERIES}. " ${decision})
   endif()
 endif()
 
@@ -42,6 +51,7 @@ function(fastreg_add_tensorflow_library target)
   target_compile_options(
     ${target} PRIVATE -fmacro-prefix-map=${FASTREG_TENSORFLOW_ROOT}/include/=
                       -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
+  fastreg_add_build_id(${target})
   # `import tensorflow` has loaded its libraries before ours.
   set_target_properties(${target} PROPERTIES SKIP_BUILD_RPATH ON INSTALL_RPATH "")
   install(TARGETS ${target} LIBRARY DESTINATION fastreg)

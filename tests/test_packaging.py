@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What several files of the build have to agree on, and which TensorFlow the build takes."""
 
+import importlib
 import importlib.metadata
-import runpy
 import subprocess
 import tarfile
 from pathlib import Path
@@ -10,10 +10,9 @@ from pathlib import Path
 import fastreg
 import pytest
 import scikit_build_core.build
+from fake_tensorflow import FINDER, ROOT, install
 
-ROOT = Path(__file__).resolve().parents[1]
 NOT_IN_SDIST = {".ci/run", ".gitattributes", ".gitignore", ".pre-commit-config.yaml"}
-FINDER = runpy.run_path(str(ROOT / "cmake" / "find_tensorflow.py"))
 
 
 def test_one_version():
@@ -37,18 +36,6 @@ def test_extras_name_the_oldest_keras_that_tensorflow_allows(extra, monkeypatch)
     assert f'{oldest.replace("==", ">=")}; extra == "{extra}"' in requires
 
 
-def install(site: Path, name: str, version: str) -> str:
-    """A distribution as an installer leaves it, as far as the finder looks."""
-    library = site / FINDER["LIBRARY"]
-    library.parent.mkdir(parents=True, exist_ok=True)
-    library.touch()
-    info = site / f"{name.replace('-', '_')}-{version}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    (info / "RECORD").write_text(f"{FINDER['LIBRARY']},,\n")
-    return str(site)
-
-
 @pytest.mark.parametrize("name", ["tensorflow", "tensorflow-cpu", "tensorflow-rocm"])
 @pytest.mark.parametrize("version", ["2.21.0", "2.21.3", "2.21.0+vendor", "2.21.0.post1"])
 def test_finds_any_distribution_of_the_series(tmp_path, name, version):
@@ -67,6 +54,52 @@ def test_passes_over_another_series(tmp_path, version):
 def test_leaves_two_versions_in_one_folder_alone(tmp_path):
     install(tmp_path, "tensorflow", "2.20.0")
     assert FINDER["find"]([install(tmp_path, "tensorflow-cpu", "2.21.0")]) is None
+
+
+@pytest.mark.parametrize(
+    ("versions", "other"),
+    [
+        ([], None),
+        (["2.21.0"], None),
+        (["2.20.0"], "2.20.0"),
+        (["2.22.0rc1"], "2.22.0rc1"),
+        (["2.21.0", "2.20.0"], "2.20.0 and 2.21.0"),
+    ],
+)
+def test_names_the_other_series_of_the_environment(tmp_path, versions, other):
+    site = tmp_path / "site"
+    for name, version in zip(["tensorflow", "tensorflow-cpu"], versions, strict=False):
+        install(site, name, version)
+    assert FINDER["find_other"]([str(tmp_path), str(site)]) == other
+    # What comes later on the path does not run.
+    later = install(tmp_path / "later", "tensorflow", "2.19.0")
+    assert FINDER["find_other"]([str(site), later]) == (other if versions else "2.19.0")
+
+
+@pytest.mark.parametrize(
+    ("with_tf", "found", "other", "downloads"),
+    [
+        ("AUTO", None, None, True),
+        ("AUTO", None, "2.20.0", False),
+        ("auto", None, "2.20.0", False),
+        ("AUTO", "2.21.0", "2.20.0", False),
+        ("ON", None, None, True),
+        ("ON", None, "2.20.0", True),
+        ("ON", "2.21.0", None, False),
+        ("OFF", None, None, False),
+    ],
+)
+def test_what_the_build_downloads(with_tf, found, other, downloads, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "cmake")
+    build_backend = importlib.import_module("build_backend")
+    monkeypatch.setattr(build_backend, "sys_tags", lambda: sorted(build_backend.WHEEL_TAGS))
+    monkeypatch.setattr(build_backend.find_tensorflow, "find", lambda: found)
+    monkeypatch.setattr(build_backend.find_tensorflow, "find_other", lambda: other)
+    monkeypatch.chdir(ROOT)
+    for hook in ("get_requires_for_build_wheel", "get_requires_for_build_editable"):
+        needs = getattr(build_backend, hook)({"cmake.define.FASTREG_WITH_TF": with_tf})
+        tensorflow = [need for need in needs if need.startswith("tensorflow")]
+        assert tensorflow == [f"tensorflow-cpu{FINDER['REQUIREMENT']}"] * downloads
 
 
 def test_sdist_has_what_is_tracked_and_no_more(tmp_path, monkeypatch):

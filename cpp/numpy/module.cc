@@ -2,19 +2,25 @@
 // fastreg._core, the numpy door: a table of contents.
 #include "numpy/module.h"
 
+#include "core/build_id.h"
 #include "fastreg/isa.h"
 #include "numpy/arrays.h"
 
 namespace fastreg {
 namespace {
 
+// None if the build found no such thing.
+py::object text(const char* found) { return *found ? py::object(py::str(found)) : py::none(); }
+
 py::dict build_info() {
   py::dict info;
+  info["build_id"] = build_id();
   info["compiler"] = FASTREG_COMPILER;
   info["openmp"] = has_openmp();
-  info["tensorflow"] = std::string(FASTREG_TENSORFLOW_VERSION).empty()
-                           ? py::object(py::none())
-                           : py::object(py::str(FASTREG_TENSORFLOW_VERSION));
+  // What the ops are built for, what they can be built for, and what was installed in its place.
+  info["tensorflow"] = text(FASTREG_TENSORFLOW_VERSION);
+  info["tf_series"] = FASTREG_TENSORFLOW_SERIES;
+  info["other_tf"] = text(FASTREG_OTHER_TENSORFLOW);
   return info;
 }
 

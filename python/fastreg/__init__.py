@@ -9,6 +9,14 @@ TensorFlow on first use.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from fastreg.files import check_extension
+
+__version__ = "0.1.0"
+
+# Everything below opens the extension module.
+check_extension(__version__)
+
+# ruff: noqa: E402
 from fastreg import functional
 from fastreg.registration import register_with_keras
 from fastreg.runtime import (
@@ -24,8 +32,6 @@ if TYPE_CHECKING:
     from fastreg.acceleration import accelerate, restore
     from fastreg.enabling import disable, enable
     from fastreg.report import acceleration_report
-
-__version__ = "0.1.0"
 
 # By name, the module that has it or, without a name of its own there, is it.
 _LOADED_ON_FIRST_USE = {

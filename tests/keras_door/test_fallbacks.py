@@ -33,6 +33,18 @@ tf.load_op_library = load_op_library
 """,
         r"another TensorFlow\. Expected 2\.21\. Received: 2\.22\.0 \(install tensorflow-cpu~=2\.21",
     ),
+    "a truncated library": (
+        """
+import atexit, pathlib, tempfile
+from fastreg import library
+whole = library.FILE.read_bytes()
+folder = tempfile.TemporaryDirectory()
+atexit.register(folder.cleanup)
+library.FILE = pathlib.Path(folder.name, "libfastreg_tf.so")
+library.FILE.write_bytes(whole[:300000])
+""",
+        r"do not load\. .* \(reinstall fastreg in .*libfastreg_tf\.so: truncated, 300000 of at ",
+    ),
 }
 TRAIN = """
 import sys

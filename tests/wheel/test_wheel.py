@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import fastreg
+import fastreg.library
 import numpy as np
 import pytest
 
@@ -153,6 +154,18 @@ def test_libraries_have_no_executable_stack_and_no_debug_information(libraries):
         flags = [header.p_flags for header in headers if header.p_type == "PT_GNU_STACK"]
         assert [flag & 1 for flag in flags] == [0], name
         assert not [s.name for s in elf.iter_sections() if s.name.startswith(".debug_")], name
+
+
+def test_the_libraries_are_of_one_build_though_they_were_repaired(files):
+    """What `import fastreg` and the first layer compare, in the wheel and as it was installed."""
+    build_id = fastreg.build_info()["build_id"]
+    assert re.fullmatch(rf"{re.escape(VERSION)}-[0-9a-f]{{16}}", build_id)
+    names = ["_core", *(tensorflow_libraries() if WITH_TF else [])]
+    marks = {f"fastreg {name} {build_id}".encode() for name in names}
+    found = [mark for mark in marks for data in files.values() if mark in data]
+    assert sorted(found) == sorted(marks)
+    condition = fastreg.library.condition()
+    assert list(condition.values()) == ["fits"] * len(names), condition
 
 
 def test_it_is_what_is_installed_and_threads_run(path):
