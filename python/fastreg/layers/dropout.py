@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-import json
 import numbers
-from pathlib import Path
 from typing import Any
 
 import keras
 
 from fastreg import checks, native
+from fastreg.layers.seed_state import KeepsSeed
 from fastreg.types import NoiseShape, Rng, Tensor
-
-SEED_STATE = "seed_generator_state.json"
 
 
 class Native(keras.layers.Dropout):
@@ -44,7 +41,7 @@ class Native(keras.layers.Dropout):
 
 
 @keras.saving.register_keras_serializable(package="fastreg")
-class Dropout(Native):
+class Dropout(KeepsSeed, Native):
     """`keras.layers.Dropout`: the same seed drops the same elements, faster.
 
     The mask is that of stock Keras in float32, in every dtype: stock Keras draws another one in
@@ -71,21 +68,6 @@ class Dropout(Native):
         super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
         self.rng = checks.rng(rng)
         self.supports_jit = native.supports_jit()
-        if self.rate > 0 and keras.backend.backend() == "tensorflow":
-            # TensorFlow's checkpoints hold the attributes that are its own variables.
-            self.seed_state = self.seed_generator.state.value
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rng": self.rng}
-
-    # Keras writes assets into .keras files and not into weights files, which stay as they were.
-
-    def save_assets(self, dir_path: str) -> None:
-        if self.rate > 0:
-            state = keras.ops.convert_to_numpy(self.seed_generator.state).tolist()
-            Path(dir_path, SEED_STATE).write_text(json.dumps(state), encoding="utf-8")
-
-    def load_assets(self, dir_path: str) -> None:
-        path = Path(dir_path, SEED_STATE)
-        if self.rate > 0 and path.exists():
-            self.seed_generator.state.assign(json.loads(path.read_text(encoding="utf-8")))
