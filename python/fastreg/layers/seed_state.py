@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from fastreg.types import Tensor
 
 SEED_STATE = "seed_state"
 ASSET = "seed_generator_state.json"
+# Two ints of 64 bits and what stands around them take 45 bytes at most.
+ASSET_BYTES = 256
 
 
 class KeepsSeed:
@@ -32,7 +35,7 @@ class KeepsSeed:
     def load_assets(self, dir_path: str) -> None:
         path = Path(dir_path, ASSET)
         if (state := self._state()) is not None and path.exists():
-            state.assign(json.loads(path.read_text(encoding="utf-8")))
+            state.assign(_read(path, np.iinfo(state.dtype)))
 
     # TensorFlow asks every object of a checkpoint for tensors of its own. The layer has its seed's
     # state as such a tensor. As a variable of its own, it would be missing in stock's checkpoints.
@@ -55,3 +58,26 @@ class KeepsSeed:
             state._initializer = lambda *_, **__: value
         else:
             state.assign(value)
+
+
+def _read(path, limits):
+    """The state in a file, which may come from anywhere."""
+    problem = (
+        f"Invalid file {path.name} received for the state of a seed. Expected two ints between "
+        f"{limits.min} and {limits.max}, as JSON. Received"
+    )
+    if (size := path.stat().st_size) > ASSET_BYTES:
+        raise ValueError(f"{problem}: {size} bytes in {path}")
+    content = path.read_bytes()
+    try:
+        numbers = json.loads(content)
+    except ValueError:
+        raise ValueError(f"{problem}: {content!r} in {path}") from None
+    if not (
+        isinstance(numbers, list)
+        and [type(number) for number in numbers] == [int, int]
+        and limits.min <= min(numbers)
+        and max(numbers) <= limits.max
+    ):
+        raise ValueError(f"{problem}: {content!r} in {path}")
+    return numbers
