@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from fastreg import checks, native
+from fastreg import checks, native, seeds
 from fastreg.layers.seed_state import KeepsSeed
 from fastreg.types import NoiseShape, Rng, Tensor
 
@@ -20,7 +20,7 @@ class Native(keras.layers.Dropout):
         return native.ops().dropout(
             inputs,
             self.rate,
-            self.seed_generator.next(),
+            seeds.next_seed(self.seed_generator),
             noise_shape=self.noise_shape,
             rng=self.rng,
         )
@@ -46,7 +46,8 @@ class Dropout(KeepsSeed, Native):
 
     The mask is that of stock Keras in float32, in every dtype: stock Keras draws another one in
     half precision. `.keras` files and `tf.train.Checkpoint` hold the state of the seed too, so that
-    a run that goes on draws the masks it would have drawn; stock Keras begins again.
+    a run that goes on draws the masks it would have drawn; stock Keras begins again. Where
+    `tf.recompute_grad` or `keras.remat` runs the layer a second time, it draws the same mask again.
 
     Args:
         rate: Float between 0 and 1: the fraction of the inputs to drop.
