@@ -3,6 +3,7 @@
 
 import importlib
 import importlib.metadata
+import runpy
 import subprocess
 import tarfile
 from pathlib import Path

@@ -1,24 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-import json
 import numbers
-from pathlib import Path
 from typing import Any
 
 import keras
 
-from fastreg import checks, graphs, native
+from fastreg import checks, graphs, native, seeds
+from fastreg.layers.seed_state import KeepsSeed
 from fastreg.types import NoiseShape, Rng, Tensor
-
-SEED_STATE = "seed_generator_state.json"
 
 
 def call(layer: keras.layers.Dropout, inputs: Tensor, training: bool | None, rng: Rng) -> Tensor:
     """What `layer.call` returns, from the ops where they compute that, else from stock Keras."""
     if not (training and _is_native(layer, inputs)) or graphs.may_leave():
         return keras.layers.Dropout.call(layer, inputs, training=training)
-    return native.ops().dropout(
-        inputs, layer.rate, layer.seed_generator.next(), noise_shape=layer.noise_shape, rng=rng
-    )
+    seed = seeds.next_seed(layer.seed_generator)
+    return native.ops().dropout(inputs, layer.rate, seed, noise_shape=layer.noise_shape, rng=rng)
 
 
 def _is_native(layer, inputs):
@@ -46,12 +42,13 @@ def _are_sizes(noise_shape):
 
 
 @keras.saving.register_keras_serializable(package="fastreg")
-class Dropout(keras.layers.Dropout):
+class Dropout(KeepsSeed, keras.layers.Dropout):
     """`keras.layers.Dropout`: the same seed drops the same elements, faster.
 
     The mask is that of stock Keras in float32, in every dtype: stock Keras draws another one in
     half precision. `.keras` files and `tf.train.Checkpoint` hold the state of the seed too, so that
-    a run that goes on draws the masks it would have drawn; stock Keras begins again.
+    a run that goes on draws the masks it would have drawn; stock Keras begins again. Where
+    `tf.recompute_grad` or `keras.remat` runs the layer a second time, it draws the same mask again.
 
     Args:
         rate: Float between 0 and 1: the fraction of the inputs to drop.
@@ -73,24 +70,9 @@ class Dropout(keras.layers.Dropout):
         super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
         self.rng = checks.rng(rng)
         self.supports_jit = native.supports_jit()
-        if self.rate > 0 and keras.backend.backend() == "tensorflow":
-            # TensorFlow's checkpoints hold the attributes that are its own variables.
-            self.seed_state = self.seed_generator.state.value
 
     def call(self, inputs: Tensor, training: bool | None = False) -> Tensor:
         return call(self, inputs, training, self.rng)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rng": self.rng}
-
-    # Keras writes assets into .keras files and not into weights files, which stay as they were.
-
-    def save_assets(self, dir_path: str) -> None:
-        if self.rate > 0:
-            state = keras.ops.convert_to_numpy(self.seed_generator.state).tolist()
-            Path(dir_path, SEED_STATE).write_text(json.dumps(state), encoding="utf-8")
-
-    def load_assets(self, dir_path: str) -> None:
-        path = Path(dir_path, SEED_STATE)
-        if self.rate > 0 and path.exists():
-            self.seed_generator.state.assign(json.loads(path.read_text(encoding="utf-8")))
