@@ -24,12 +24,8 @@ def print_build():
 
 
 def print_libraries():
-    for file in (library.FILE, library.XLA_FILE):
-        print(f"{file.name:<24}{_size(file)}")
-
-
-def _size(file):
-    return f"{file.stat().st_size / 1e6:.1f} MB" if file.exists() else "missing"
+    for name, condition in library.condition().items():
+        print(f"{name:<40}{condition}")
 
 
 def import_tensorflow_quietly():
