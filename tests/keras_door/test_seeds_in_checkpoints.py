@@ -195,6 +195,21 @@ def test_a_manager_keeps_and_restores_them(tmp_path):
         assert seeds(model) == [state]
 
 
+def test_a_checkpoint_in_the_background_has_the_state_of_its_call(tmp_path):
+    """Of a layer alone: Keras's own variables cannot be written so (Keras 3.15)."""
+    layer = FAST.layers.Dropout(0.5, seed=7)
+    checkpoint = tf.train.Checkpoint(layer=layer, without=FAST.layers.Dropout(0))
+    options = tf.train.CheckpointOptions(enable_async=True)
+    paths = []
+    for _ in range(3):
+        layer(X, training=True)
+        paths.append(checkpoint.save(tmp_path / "a", options=options))
+    layer(X, training=True)
+    checkpoint.sync()
+    states = [tf.train.load_variable(path, f"layer/{KEY}").tolist() for path in paths]
+    assert states == [[7, 1], [7, 2], [7, 3]]
+
+
 def test_a_saved_model_has_seeds_in_its_checkpoint_alone(tmp_path):
     modules = {}
     for door in (FAST, STOCK):

@@ -3,6 +3,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -58,6 +59,19 @@ class KeepsSeed:
             state._initializer = lambda *_, **__: value
         else:
             state.assign(value)
+
+    def _copy_trackable_to_cpu(self, object_map: dict[Any, Any]) -> None:
+        """Keeps the state as it is now, for a checkpoint that is written in the background."""
+        import tensorflow as tf
+
+        state = self._state()
+        if state is None:
+            return
+        if self not in object_map:
+            copy = KeepsSeed()
+            copy.seed_generator = SimpleNamespace(state=tf.Variable(tf.convert_to_tensor(state)))
+            object_map[self] = copy
+        object_map[self].seed_generator.state.assign(tf.convert_to_tensor(state))
 
 
 def _read(path, limits):
