@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "fastreg/dtype.h"
+#include "numpy/gil.h"
 #include "numpy/threads.h"
 
 namespace fastreg {
@@ -19,7 +20,8 @@ namespace py = pybind11;
 // Of numpy's numbers of types, what pybind11 does not name.
 constexpr int kNumpyHalf = 23, kFirstNumpyExtension = 256;
 
-// bfloat16 is an extension of numpy's types, by the package ml_dtypes: known by its name alone.
+// bfloat16 is an extension of numpy's types, by the package ml_dtypes: known by its name alone. The
+// type's name is asked for, as the dtype's runs Python code, in which a daemon thread may be ended.
 inline Dtype dtype_of(const py::array& array) {
   const py::dtype dtype = array.dtype();
   const bool is_native = dtype.byteorder() != '>';
@@ -27,7 +29,7 @@ inline Dtype dtype_of(const py::array& array) {
   if (is_native && dtype.num() == py::dtype::num_of<double>()) return Dtype::kFloat64;
   if (is_native && dtype.num() == kNumpyHalf) return Dtype::kFloat16;
   if (is_native && dtype.num() >= kFirstNumpyExtension &&
-      py::str(dtype.attr("name")).cast<std::string>() == "bfloat16") {
+      py::str(dtype.attr("type").attr("__name__")).cast<std::string>() == "bfloat16") {
     return Dtype::kBFloat16;
   }
   throw py::type_error("Expected an array of float32, float64, float16 or bfloat16.");
@@ -82,7 +84,7 @@ template <typename F>
 decltype(auto) compute(int64_t size, F&& f) {
   constexpr int64_t kWorthReleasing = 8192;
   if (size < kWorthReleasing) return f(executor());
-  const py::gil_scoped_release released;
+  const GilRelease released;
   return f(executor());
 }
 

@@ -33,6 +33,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("available_isas", available_isas);
   module.def("active_isa", active_isa);
   module.def("select_isa", select_isa, py::arg("name"));
+  module.attr("MAX_THREADS") = kMaxThreads;
   module.def("num_threads", num_threads);
   module.def("set_num_threads", set_num_threads, py::arg("threads"));
   module.def("stay_serial", stay_serial);

@@ -9,7 +9,12 @@ namespace fastreg {
 
 const Executor& executor();
 
-// How many run: 1 without OpenMP, whatever is wanted.
+// More than any machine has use for, and few enough that OpenMP can keep account of them on the
+// stack of its caller.
+constexpr int kMaxThreads = 1024;
+
+// How many run at most: 1 without OpenMP, whatever is wanted. Fewer do where there are fewer tasks
+// or where the system starts no more.
 int num_threads();
 void set_num_threads(int threads);
 

@@ -1,12 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/call.h"
 
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+
 namespace fastreg {
 
 std::string to_string(const Sizes& sizes) {
   std::string text = "[";
   for (int64_t size : sizes) text += (text.size() > 1 ? "," : "") + std::to_string(size);
   return text + "]";
+}
+
+std::string to_string(double value) {
+  char text[32];
+  for (int digits = std::numeric_limits<double>::digits10;; ++digits) {
+    std::snprintf(text, sizeof text, "%.*g", digits, value);
+    const bool is_enough = digits == std::numeric_limits<double>::max_digits10;
+    if (is_enough || std::strtod(text, nullptr) == value) return text;
+  }
 }
 
 double read_scalar(const Operand& operand, const char* name) {

@@ -40,7 +40,14 @@ class Sizes {
 
 std::string to_string(const Sizes& sizes);
 
+// With as many digits as it takes to tell it from its neighbours.
+std::string to_string(double value);
+
+// An operand is there whatever its size, so its memory is not null: empty tensors may have none.
 struct Operand {
+  Operand(const void* memory, const Sizes& sizes_of_axes)
+      : data(memory != nullptr ? memory : &kNoElements), sizes(sizes_of_axes) {}
+
   const void* data;
   Sizes sizes;
 
@@ -54,6 +61,9 @@ struct Operand {
   const T* as() const {
     return static_cast<const T*>(data);
   }
+
+ private:
+  static constexpr double kNoElements = 0.0;
 };
 
 class Call {

@@ -8,7 +8,7 @@ namespace {
 double read_rate(const Operand& operand) {
   const double rate = read_scalar(operand, "rate");
   if (!(rate >= 0.0 && rate <= 1.0)) {
-    throw InvalidInput("rate", "a float between 0 and 1", std::to_string(rate));
+    throw InvalidInput("rate", "a float between 0 and 1", to_string(rate));
   }
   return rate;
 }

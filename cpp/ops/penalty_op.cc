@@ -11,7 +11,7 @@ namespace {
 double read_factor(const Operand& operand, const char* name) {
   const double factor = read_scalar(operand, name);
   if (!(std::isfinite(factor) && factor >= 0.0)) {
-    throw InvalidInput(name, "a finite non-negative float", std::to_string(factor));
+    throw InvalidInput(name, "a finite non-negative float", to_string(factor));
   }
   return factor;
 }

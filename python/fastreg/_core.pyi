@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _Array = NDArray[Any]
+MAX_THREADS: int
 
 def available_isas() -> list[str]: ...
 def active_isa() -> str: ...

@@ -13,24 +13,28 @@ active_isa = _core.active_isa
 
 
 def set_num_threads(n: int) -> None:
-    """Sets how many threads `fastreg.functional` uses.
+    """Sets how many threads `fastreg.functional` uses at most.
 
-    TensorFlow ops do not heed it: they run on TensorFlow's own pool. Results have the same bits for
-    every number of threads. Built without OpenMP (`build_info()["openmp"]` is False), fastreg uses
-    one thread whatever is set.
+    Fewer run where there is less work, or where the system does not start so many (a limit of
+    memory or of processes). TensorFlow ops do not heed it: they run on TensorFlow's own pool.
+    Results have the same bits for every number of threads. Built without OpenMP
+    (`build_info()["openmp"]` is False), fastreg uses one thread whatever is set.
 
     Args:
-        n: A positive int.
+        n: An int from 1 to 1024.
 
     Raises:
         TypeError: `n` is not an int.
-        ValueError: `n` is less than 1, or more than a C int holds.
+        ValueError: `n` is less than 1 or more than 1024.
     """
     _core.set_num_threads(_checked_threads(n, "argument `n`", n))
 
 
 def get_num_threads() -> int:
-    """How many threads `fastreg.functional` uses; always 1 in a forked child and without OpenMP."""
+    """How many threads `fastreg.functional` uses at most, as set, whatever the system starts.
+
+    Always 1 in a forked child and without OpenMP.
+    """
     return _core.num_threads()
 
 
@@ -52,31 +56,34 @@ def build_info() -> dict[str, Any]:
 
 def _checked_threads(n, name, received):
     message = (
-        f"Invalid value received for {name}. Expected an int between 1 and 2**31 - 1. "
+        f"Invalid value received for {name}. Expected an int between 1 and {_core.MAX_THREADS}. "
         f"Received: {received}"
     )
     try:
         count = operator.index(n)
     except TypeError:
         raise TypeError(message) from None
-    if not 1 <= count < 2**31:
+    if not 1 <= count <= _core.MAX_THREADS:
         raise ValueError(message)
     return count
 
 
 def _initial_threads():
     if value := os.environ.get("FASTREG_NUM_THREADS"):
-        count = int(value) if value.isdecimal() else 0
         return _checked_threads(
-            count, "the environment's FASTREG_NUM_THREADS", f"FASTREG_NUM_THREADS={value}"
+            _count(value), "the environment's FASTREG_NUM_THREADS", f"FASTREG_NUM_THREADS={value}"
         )
     # OpenMP allows a list, one number per nesting level.
-    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if first.isdecimal() and int(first) > 0:
-        return int(first)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    count = _count(os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip())
+    if count == 0:
+        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(count or 1, _core.MAX_THREADS)
+
+
+def _count(text):
+    """The number that decimal digits stand for, 0 for another text."""
+    # int() refuses thousands of digits; the first ten make a number that is too large as well.
+    return int(text.lstrip("0")[:10] or 0) if text.isdecimal() else 0
 
 
 _core.select_isa(os.environ.get("FASTREG_ISA", ""))
