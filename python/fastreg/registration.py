@@ -5,17 +5,13 @@ Keras looks for a class among those that are registered, which happens where `fa
 `fastreg.regularizers` are imported. They are when Keras is: now, or as soon as it has been.
 """
 
-import importlib.abc
-import importlib.util
-import sys
+import importlib
+
+from fastreg.startup.after_keras import call_after_keras
 
 
 def register_with_keras():
-    """Has the classes registered now if Keras is there, else when it is imported."""
-    if "keras" in sys.modules:
-        _register()
-    else:
-        sys.meta_path.insert(0, _KerasFinder())
+    call_after_keras(_register)
 
 
 def _register():
@@ -24,32 +20,3 @@ def _register():
         importlib.import_module("fastreg.regularizers")
     except (ImportError, AttributeError):
         pass  # a Keras that lacks something: whoever imports the modules is told what
-
-
-class _KerasFinder(importlib.abc.MetaPathFinder):
-    """Finds Keras where the other finders do, and registers the classes after its import."""
-
-    def __init__(self):
-        self.asks_others = False
-
-    def find_spec(self, fullname, path=None, target=None):
-        if fullname != "keras" or self.asks_others:
-            return None
-        self.asks_others = True
-        try:
-            spec = importlib.util.find_spec(fullname)
-        finally:
-            self.asks_others = False
-        if spec is not None and spec.loader is not None:
-            self._follow(spec.loader)
-        return spec
-
-    def _follow(self, loader):
-        def exec_module(module):
-            del loader.exec_module
-            loader.exec_module(module)
-            if self in sys.meta_path:
-                sys.meta_path.remove(self)
-            _register()
-
-        loader.exec_module = exec_module
