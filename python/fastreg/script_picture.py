@@ -33,6 +33,8 @@ def draw(stock: dict[str, Any], fast: dict[str, Any], path: Path) -> None:
         losses.set(title=title(number, fit), xlabel="epoch", ylabel="loss")
         times.set(title="seconds an epoch", xlabel="epoch", ylabel="s", ylim=(0, None))
         losses.legend()
+        for axis in (losses.xaxis, times.xaxis):
+            axis.get_major_locator().set_params(integer=True)
     if not fits:
         (bars,) = axes[0]
         bars.barh(NAMES, [stock["seconds"], fast["seconds"]], color=["tab:gray", "tab:blue"])

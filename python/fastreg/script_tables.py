@@ -35,6 +35,9 @@ def show(stock: Record, fast: Record) -> None:
             console.print()
     if len(fits) > MOST_FITS_IN_FULL:
         console.print(_all_fits(fits))
+        console.print("The last column is the largest difference of the losses.")
+        if every := [ratio for fit in fits for ratio in ratios(fit)]:
+            console.print(f"Later epochs of all: {_spread(every)} as fast.\n")
     if len(stock["fits"]) != len(fast["fits"]):
         console.print(f"fit was called {len(stock['fits'])} and {len(fast['fits'])} times.")
     console.print(_times(stock, fast))
@@ -52,7 +55,7 @@ def ratios(fit: Pair) -> list[float]:
     return [
         stock["seconds"] / fast["seconds"]
         for stock, fast in list(_pairs(fit))[1:]
-        if fast["seconds"] > 0
+        if stock["seconds"] > 0 and fast["seconds"] > 0
     ]
 
 
@@ -65,10 +68,21 @@ def _pairs(fit):
     return zip(fit[0]["epochs"], fit[1]["epochs"], strict=False)
 
 
+def _table(title):
+    return Table(
+        title=title,
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+
+
 def _epochs(fit_number, fit):
     pairs = list(_pairs(fit))
     names = list(dict.fromkeys(name for pair in pairs for each in pair for name in each["logs"]))
-    table = Table(title=title(fit_number, fit), title_justify="left", box=SIMPLE_HEAD)
+    table = _table(title(fit_number, fit))
     table.add_column("epoch", justify="right")
     table.add_column("")
     for name in [*names, "seconds"]:
@@ -109,26 +123,26 @@ def _summary(fit: Pair) -> Iterator[str]:
 
 def _all_fits(fits):
     """A row for each fit."""
-    table = Table(title=f"{len(fits)} calls of fit", title_justify="left", box=SIMPLE_HEAD)
-    for name in ("", "epochs", "first: stock", "fastreg", "later epochs", "largest difference"):
+    table = _table(f"{len(fits)} calls of fit")
+    for name in ("", "epochs", "first: stock", "fastreg", "later: as fast", "quartiles", "loss"):
         table.add_column(name, justify="left" if not name else "right")
     for number, fit in enumerate(fits[:MOST_ROWS], 1):
         pairs = list(_pairs(fit))
         if pairs:
             first = [seconds(one["seconds"]) for one in pairs[0]]
-            later = ratios(fit)
+            spread = ("", "")
+            if later := ratios(fit):
+                low, middle, high = _quartiles(later)
+                spread = (f"{middle} times", f"{low} to {high}")
             gap = _number(_largest(pairs, "loss"), ".1e")
-            row = (str(len(pairs)), *first, _spread(later) if later else "", f"loss {gap}")
-            table.add_row(title(number, fit), *row)
+            table.add_row(f"{number}: {fit[0]['name']}", str(len(pairs)), *first, *spread, gap)
     if len(fits) > MOST_ROWS:
         table.add_row("...")
-    if every := [ratio for fit in fits for ratio in ratios(fit)]:
-        table.caption = f"Later epochs of all: {_spread(every)} as fast."
     return table
 
 
 def _times(stock, fast):
-    table = Table(title="times", title_justify="left", box=SIMPLE_HEAD)
+    table = _table("times")
     for name in ("", "stock", "fastreg", "as fast"):
         table.add_column(name, justify="left" if not name else "right")
     rows = list(_steps(stock, fast))
@@ -145,23 +159,22 @@ def _times(stock, fast):
             name, one, other = row
             table.add_row(name, seconds(one), seconds(other), _times_as_fast(one, other))
     table.caption = "One run each; stock Keras ran first."
-    table.caption_justify = "left"
     return table
 
 
 def _steps(stock, fast):
     for one, other in zip(stock["models"], fast["models"], strict=False):
-        name = f"{one['class_name']} {one['name']!r}"
+        name = one["name"]
         for method, times in one["times"].items():
             others = other["times"].get(method)
             if others is None:
                 continue
             if method == "loop":
-                kind = "own loop, a step at most"
+                kind = "own loop, step at most"
                 per_step = [each["seconds"] / each["steps"] for each in (times, others)]
                 yield (f"{name}: {kind}", *per_step)
                 continue
-            for key, kind in (("first", "first step, with tracing"), ("median", "a step, median")):
+            for key, kind in (("first", "first step (traces)"), ("median", "step (median)")):
                 if times[key] and others[key]:
                     yield f"{name}: {method}, {kind}", times[key], others[key]
 
@@ -195,5 +208,9 @@ def _times_as_fast(stock, fast):
 
 
 def _spread(values):
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    return f"{middle:.3g} times (median of {len(values)}, quartiles {low:.3g} to {high:.3g})"
+    low, middle, high = _quartiles(values)
+    return f"{middle} times (median of {len(values)}, quartiles {low} to {high})"
+
+
+def _quartiles(values):
+    return [f"{value:.3g}" for value in np.quantile(values, [0.25, 0.5, 0.75])]

@@ -38,8 +38,8 @@ def test_epochs_steps_and_the_whole_script_are_compared(tmp_path):
     assert re.search(r"First epoch, with tracing: .*s and .*s, .* times\.\n", text)
     assert re.search(r"Later epochs: .* times \(median of 3, quartiles .*\) as fast\.\n", text)
     assert "The losses differ" not in text
-    assert re.search(r"Sequential 'classifier': fit, a step, median  +.*ms +.*ms +.* times\n", text)
-    assert re.search(r"Net 'net': own loop, a step at most .* times\n", text)
+    assert re.search(r"classifier: fit, step \(median\) +.*ms +.*ms +.* times\n", text)
+    assert re.search(r"net: own loop, step at most .* times\n", text)
     assert re.search(r"script, from Keras's import on .* times\n", text)
     assert "swapped         1 BatchNormalization, 1 Dropout, 1 L2\n" in text
     assert [line for line in errors.splitlines() if "with" in line] == HEADINGS
@@ -185,7 +185,7 @@ def test_a_long_fit_shows_its_first_and_last_epochs(capsys):
 def test_many_fits_have_a_row_each(capsys):
     stock, fast = (record(*[fit(1, one) for _ in range(30)]) for one in (3, 2))
     text = shown(capsys, stock, fast)
-    assert len(re.findall(r"^ +fit \d+: Net 'net' +2 +1 s +1 s +1.5 times", text, re.M)) == 20
+    assert len(re.findall(r"^ *\d+: net +2 +1 s +1 s +1.5 times +1.5 to 1.5 +0", text, re.M)) == 20
     assert "Later epochs of all: 1.5 times (median of 30" in text
 
 
