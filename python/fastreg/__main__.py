@@ -74,4 +74,8 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] in (["run"], ["compare"]):
+        from fastreg import script
+
+        sys.exit(script.main(sys.argv[1], sys.argv[2:]))
     sys.exit(main())

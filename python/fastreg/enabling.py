@@ -60,8 +60,17 @@ def enable(rng: Rng = "keras") -> Enabled:
         ValueError: `rng` is neither "keras" nor "fast".
     """
     before = _rng
-    _set(checks.rng(rng))
+    checks.rng(rng)
+    if native.ops() is not None:
+        _set(rng)
     return Enabled(before)
+
+
+def enable_later(rng: Rng) -> None:
+    """As `enable`, but warns of nothing, and TensorFlow is asked for its devices only once a layer
+    is made: until then, a program may choose them."""
+    if native.is_tensorflow():
+        _set(checks.rng(rng))
 
 
 def disable() -> None:
@@ -71,8 +80,6 @@ def disable() -> None:
 
 def _set(rng):
     global _rng
-    if rng is not None and native.ops() is None:
-        return
     _rng = rng
     for stock in swap.CLASSES:
         wrapped = getattr(vars(stock).get("__init__"), "fastreg_wraps", None)
@@ -88,7 +95,7 @@ def _swapping(stock):
 
     def constructor(self, *args, **kwargs):
         original(self, *args, **kwargs)
-        if type(self) is stock and _rng is not None:
+        if type(self) is stock and _rng is not None and native.obstacle() is None:
             swap.swap(self, _rng, ExitStack())
 
     wrapper: Any = functools.wraps(original)(constructor)

@@ -10,10 +10,14 @@ import numpy as np
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
+def is_tensorflow():
+    return keras.backend.backend() == "tensorflow"
+
+
 @functools.cache
 def obstacle():
     """Why stock Keras computes, in a sentence that says what to do; None if fastreg does."""
-    if keras.backend.backend() != "tensorflow":
+    if not is_tensorflow():
         return (
             f"fastreg's ops need the TensorFlow backend of Keras. Received: "
             f"{keras.backend.backend()} (set KERAS_BACKEND=tensorflow)"
