@@ -7,10 +7,10 @@ Pickles import fastreg by themselves where they need it.
 """
 
 import importlib
-
-from fastreg.startup.after_keras import call_after_keras
+import sys
 
 from fastreg import pickling
+from fastreg.startup.after_keras import call_after_keras
 
 
 def register_with_keras():
