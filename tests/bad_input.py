@@ -113,6 +113,8 @@ def bad_arrays(function):
     for name in (first, *others):
         yield Bad(function, name, arguments[name].tolist(), TypeError, "array")
         yield Bad(function, name, strided(arguments[name]), ValueError, "contiguous")
+        masked = np.ma.masked_equal(arguments[name], arguments[name].flat[0])
+        yield Bad(function, name, masked, TypeError, r"without a mask.*MaskedArray .*\.filled")
     for name in others:
         array = arguments[name]
         at_fault = f"x|{first}" if name == "x" else name
@@ -173,6 +175,24 @@ def bad_channels(function):
     yield Bad(function, "axis|x", without_axes, ValueError)
 
 
+def bad_weights(function):
+    """In both halves of the samples: weights are summed in several ways."""
+    for weight in (-1.5, -(2.0**-100), NAN, INF, -INF):
+        for at in (0, 5):
+            weights = np.ones(SHAPE[:-1], np.float32)
+            weights[at] = weight
+            words = rf"of at least 0.*Received: mask\[{at}\]={float(weight)}"
+            yield Bad(function, "mask", weights, ValueError, words)
+    yield Bad(function, "mask", np.full(6, -1, np.float32), ValueError, r"mask\[0\]=-1\.0")
+    yield Bad(function, "mask", weights_beyond_all_sums, ValueError, "whose sum is infinite")
+
+
+def weights_beyond_all_sums(arguments):
+    """Each is valid."""
+    arrays = {name: np.float64(arguments[name]) for name in ARRAYS & arguments.keys()}
+    return {"mask": np.full(SHAPE[:-1], 1e308), **{k: v for k, v in arrays.items() if k != "mask"}}
+
+
 def bad_samples():
     for shape, axis in (((0, 4), -1), ((4, 0), 0), ((3, 4, 0), 1)):
         yield Bad("batch_norm", "x", no_samples(shape, axis), ValueError, "sample")
@@ -195,5 +215,6 @@ BAD_INPUT = (
         if "axis" in FUNCTIONS[function]
         for row in bad_channels(function)
     ),
+    *(row for function in ("batch_norm", "batch_norm_gradient") for row in bad_weights(function)),
     *bad_samples(),
 )

@@ -83,7 +83,7 @@ void sum_moments(const BatchNormGrid& grid, const T* x, const BatchNormWeights<C
 }  // namespace
 
 template <typename T>
-void batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
+bool batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
                 const Executor& executor) {
   const StrictFloat guard;
   const BatchNormGrid grid(shape, args.weights.values != nullptr);
@@ -102,11 +102,13 @@ void batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
                         {args.gamma, args.beta, args.epsilon},
                         {args.mean, args.variance, args.moving}, normalization.coefficients());
   });
+  if (!is_valid(grid, samples)) return false;
   if (args.y) normalization.run(args.x, args.y, executor);
+  return true;
 }
 
 template <typename T>
-void batch_norm_share(const BatchNormShape& shape, const T* x,
+bool batch_norm_share(const BatchNormShape& shape, const T* x,
                       const BatchNormWeights<Compute<T>>& weights, const BatchNormShare& share,
                       const Executor& executor) {
   const StrictFloat guard;
@@ -115,11 +117,12 @@ void batch_norm_share(const BatchNormShape& shape, const T* x,
   set_shifts(shape, x, weights, shifts);
   PartialSums<3> sums(grid);
   sum_moments(grid, x, weights, shifts[0], sums, executor);
-  const double all_samples = sample_weight(shape, weights, executor).weight;
+  SampleWeight samples = sample_weight(shape, weights, executor);
+  if (weights.per_element) samples.per_channel = sums.total(2);
   for_channels(grid, executor, [&](const ChannelRange& range) {
     kernels().of(x).batch_norm_channels.add_up(range, sums.parts());
     for (int64_t channel = range.begin; channel < range.end; ++channel) {
-      const double weight = weights.per_element ? sums.total(2)[channel] : all_samples;
+      const double weight = samples.per_channel ? samples.per_channel[channel] : samples.weight;
       const double sum = sums.total(0)[channel];
       const double about_mean = sums.total(1)[channel] - sum * (sum / weight);
       share.weight[channel] = weight;
@@ -127,6 +130,7 @@ void batch_norm_share(const BatchNormShape& shape, const T* x,
       share.squares[channel] = weight > 0.0 && !(about_mean < 0.0) ? about_mean : 0.0;
     }
   });
+  return is_valid(grid, samples);
 }
 
 template <typename T>
@@ -158,8 +162,8 @@ void batch_norm_inference(const BatchNormShape& shape, const BatchNormInference<
 }
 
 #define FASTREG_INSTANTIATE(T)                                                                     \
-  template void batch_norm<T>(const BatchNormShape&, const BatchNormForward<T>&, const Executor&); \
-  template void batch_norm_share<T>(const BatchNormShape&, const T*,                               \
+  template bool batch_norm<T>(const BatchNormShape&, const BatchNormForward<T>&, const Executor&); \
+  template bool batch_norm_share<T>(const BatchNormShape&, const T*,                               \
                                     const BatchNormWeights<Compute<T>>&, const BatchNormShare&,    \
                                     const Executor&);                                              \
   template void batch_norm_merged<T>(const BatchNormShape&, const BatchNormMerged<T>&,             \

@@ -61,7 +61,7 @@ class GradientByInput {
 }  // namespace
 
 template <typename T>
-void batch_norm_gradient(const BatchNormShape& shape, const BatchNormGradient<T>& args,
+bool batch_norm_gradient(const BatchNormShape& shape, const BatchNormGradient<T>& args,
                          const Executor& executor) {
   const StrictFloat guard;
   const BatchNormGrid grid(shape, args.weights.values != nullptr);
@@ -80,7 +80,9 @@ void batch_norm_gradient(const BatchNormShape& shape, const BatchNormGradient<T>
          args.variance, args.gamma, args.grad_mean, args.grad_variance, args.epsilon},
         samples, args.grad_gamma, args.grad_beta, by_input.coefficients());
   });
+  if (!is_valid(grid, samples)) return false;
   by_input.run(args.grad, args.x, args.weights, args.grad_x, executor);
+  return true;
 }
 
 template <typename T>
@@ -137,7 +139,7 @@ void batch_norm_merged_gradient(const BatchNormShape& shape, const BatchNormMerg
 }
 
 #define FASTREG_INSTANTIATE(T)                                                                  \
-  template void batch_norm_gradient<T>(const BatchNormShape&, const BatchNormGradient<T>&,      \
+  template bool batch_norm_gradient<T>(const BatchNormShape&, const BatchNormGradient<T>&,      \
                                        const Executor&);                                        \
   template void batch_norm_gradient_sums<T>(const BatchNormShape&, const T*, const T*,          \
                                             const Compute<T>*, Compute<T>*, Compute<T>*,        \

@@ -2,6 +2,7 @@
 #include "core/batch_norm_grid.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -81,6 +82,9 @@ BatchNormBlock BatchNormGrid::block(int64_t task) const {
           width_,  inner_};
 }
 
+// Lies in an accumulated sum from the first negative weight on.
+constexpr double kInvalid = std::numeric_limits<double>::quiet_NaN();
+
 template <typename S>
 SampleWeight sample_weight(const BatchNormShape& shape, const BatchNormWeights<S>& weights,
                            const Executor& executor) {
@@ -88,10 +92,22 @@ SampleWeight sample_weight(const BatchNormShape& shape, const BatchNormWeights<S
   if (weights.per_element) return {nullptr, 0.0, SampleWeight::kMaskEpsilon};
   std::vector<double> partial(chunk_count(shape.samples()));
   for_each_chunk(shape.samples(), executor, [&](int64_t chunk, int64_t begin, int64_t size) {
-    partial[chunk] = std::accumulate(weights.values + begin, weights.values + begin + size, 0.0);
+    const auto add = [](double sum, S weight) { return sum + (weight < 0 ? kInvalid : weight); };
+    const S* values = weights.values + begin;
+    partial[chunk] = std::accumulate(values, values + size, 0.0, add);
   });
   return {nullptr, std::accumulate(partial.begin(), partial.end(), 0.0),
           SampleWeight::kMaskEpsilon};
+}
+
+bool is_valid(const BatchNormGrid& grid, const SampleWeight& samples) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  if (samples.per_channel == nullptr) return samples.weight < kInfinity;
+  bool valid = true;
+  for (int64_t channel = 0; channel < grid.channels(); ++channel) {
+    valid &= samples.per_channel[channel] < kInfinity;
+  }
+  return valid;
 }
 
 template SampleWeight sample_weight(const BatchNormShape&, const BatchNormWeights<float>&,

@@ -91,6 +91,9 @@ template <typename S>
 SampleWeight sample_weight(const BatchNormShape& shape, const BatchNormWeights<S>& weights,
                            const Executor& executor);
 
+// Whether the weights that were summed are finite and at least 0: kernels count others as NaN.
+bool is_valid(const BatchNormGrid& grid, const SampleWeight& samples);
+
 // body(range of true channels) for all of them.
 template <typename Body>
 void for_channels(const BatchNormGrid& grid, const Executor& executor, Body body) {

@@ -26,6 +26,12 @@ inline V weight_at(const S* weights, int64_t index, Sample sample, Lanes lanes) 
   return sample(weights);
 }
 
+// NaN where it is negative, so that the sum tells of it.
+template <typename V>
+inline V counted(V weight) {
+  return where_positive(V::zero() - weight, V::all(__builtin_nan("")), weight);
+}
+
 template <typename T, Weighted kWeighted>
 void moments_of(const BatchNormBlock& block, const T* x, const Compute<T>* weights,
                 const double* shift, Reads reads, const MomentSums& sums) {
@@ -45,7 +51,7 @@ void moments_of(const BatchNormBlock& block, const T* x, const Compute<T>* weigh
           const V weight = weight_at<V, kWeighted>(weights, index, sample, lanes);
           d = where_nonzero(weight, d);
           terms[0] = weight * d;
-          if constexpr (kSums == 3) terms[2] = weight;
+          if constexpr (kSums == 3) terms[2] = counted(weight);
         }
         terms[1] = terms[0] * d;
       });
@@ -100,7 +106,7 @@ void gradient_sums_of(const BatchNormBlock& block, const T* grad, const T* x,
         } else {
           const V weight = weight_at<V, kWeighted>(weights, index, sample, lanes);
           terms[2] = weight * where_nonzero(weight, centered);
-          if constexpr (kSums == 4) terms[3] = weight;
+          if constexpr (kSums == 4) terms[3] = counted(weight);
         }
       });
 }

@@ -22,7 +22,7 @@ struct BatchNormBlock {
 struct MomentSums {
   double* sum;      // sum of weight * (x - shift)
   double* squares;  // sum of weight * (x - shift)^2
-  double* weights;  // sum of weight, only for weights per element
+  double* weights;  // sum of weight, only for weights per element; NaN if one is negative
 };
 
 struct GradientSums {

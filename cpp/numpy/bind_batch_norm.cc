@@ -8,6 +8,9 @@ namespace {
 
 using Optional = std::optional<py::array>;
 
+// What forward and gradient return: false where the mask has a weight that is not finite and at
+// least 0. Then the array for the result is as it was.
+
 BatchNormShape shape_of(const py::array& x, int axis) {
   if (axis < 0 || axis >= x.ndim()) throw py::value_error("Expected an axis of the array.");
   BatchNormShape shape = {1, x.shape(axis), 1};
@@ -16,11 +19,11 @@ BatchNormShape shape_of(const py::array& x, int axis) {
   return shape;
 }
 
-void forward(const py::array& x, const Optional& gamma, const Optional& beta, int axis,
+bool forward(const py::array& x, const Optional& gamma, const Optional& beta, int axis,
              double epsilon, const Optional& mask, py::array out, py::array mean,
              py::array variance) {
   const BatchNormShape shape = shape_of(x, axis);
-  with_elements_of(x, [&](auto type) {
+  return with_elements_of(x, [&](auto type) {
     using T = std::remove_const_t<std::remove_pointer_t<decltype(type)>>;
     using S = Compute<T>;
     const BatchNormForward<T> args = {elements<T>(x, shape.size()),
@@ -32,7 +35,8 @@ void forward(const py::array& x, const Optional& gamma, const Optional& beta, in
                                       writable_elements<S>(mean, shape.channels),
                                       writable_elements<S>(variance, shape.channels),
                                       nullptr};
-    compute(shape.size(), [&](const Executor& executor) { batch_norm(shape, args, executor); });
+    return compute(shape.size(),
+                   [&](const Executor& executor) { return batch_norm(shape, args, executor); });
   });
 }
 
@@ -55,11 +59,11 @@ void inference(const py::array& x, const py::array& mean, const py::array& varia
   });
 }
 
-void gradient(const py::array& grad, const py::array& x, const py::array& mean,
+bool gradient(const py::array& grad, const py::array& x, const py::array& mean,
               const py::array& variance, const Optional& gamma, int axis, double epsilon,
               const Optional& mask, py::array out, py::array grad_gamma, py::array grad_beta) {
   const BatchNormShape shape = shape_of(x, axis);
-  with_elements_of(x, [&](auto type) {
+  return with_elements_of(x, [&](auto type) {
     using T = std::remove_const_t<std::remove_pointer_t<decltype(type)>>;
     using S = Compute<T>;
     const BatchNormGradient<T> args = {elements<T>(grad, shape.size()),
@@ -74,8 +78,9 @@ void gradient(const py::array& grad, const py::array& x, const py::array& mean,
                                        writable_elements<T>(out, shape.size()),
                                        writable_elements<S>(grad_gamma, shape.channels),
                                        writable_elements<S>(grad_beta, shape.channels)};
-    compute(shape.size(),
-            [&](const Executor& executor) { batch_norm_gradient(shape, args, executor); });
+    return compute(shape.size(), [&](const Executor& executor) {
+      return batch_norm_gradient(shape, args, executor);
+    });
   });
 }
 

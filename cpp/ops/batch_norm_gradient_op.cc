@@ -24,7 +24,7 @@ void run_batch_norm_grad(Call& call, const Attributes& attributes) {
     args.grad = grad.as<T>();
     args.x = x.as<T>();
     args.grad_x = call.result_as<T>(0, x.sizes, {0, 1});
-    batch_norm_gradient(shape, args, call.executor());
+    if (!batch_norm_gradient(shape, args, call.executor())) refuse_weights<S>(call.operand(5));
   });
 }
 

@@ -17,7 +17,6 @@ MovingStatistics<S> read_moving(Call& call, int64_t channels) {
   moving.momentum = read_scalar(call.operand(7), "momentum");
   moving.new_mean = call.result_as<S>(3, mean.sizes);
   moving.new_variance = call.result_as<S>(4, variance.sizes);
-  // Not by the pointers: those of no channels are null too, and have no place for a value.
   if (mean.rank() == 0) *moving.new_mean = *moving.new_variance = S(0);
   return moving;
 }
@@ -42,7 +41,7 @@ void run_batch_norm(Call& call, const Attributes& attributes) {
     args.variance = call.result_as<S>(2, {channels});
     args.x = x.as<T>();
     args.y = call.result_as<T>(0, x.sizes, {0});
-    batch_norm(shape, args, call.executor());
+    if (!batch_norm(shape, args, call.executor())) refuse_weights<S>(call.operand(3));
   });
 }
 
@@ -57,7 +56,7 @@ void run_batch_norm_moments(Call& call, const Attributes& attributes) {
     args.x = x.as<T>();
     args.mean = call.result_as<S>(0, {shape.channels});
     args.variance = call.result_as<S>(1, {shape.channels});
-    batch_norm(shape, args, call.executor());
+    if (!batch_norm(shape, args, call.executor())) refuse_weights<S>(call.operand(1));
   });
 }
 

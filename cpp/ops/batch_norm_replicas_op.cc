@@ -8,12 +8,16 @@ void run_batch_norm_share(Call& call, const Attributes& attributes) {
   const BatchNormShape shape = read_shape(x, attributes);
   with_dtype(call, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
-    const auto weights = read_mask<Compute<T>>(call.operand(1), x, attributes);
+    using S = Compute<T>;
+    const Operand mask = call.operand(1);
+    const auto weights = read_mask<S>(mask, x, attributes);
     BatchNormShare share;
     share.weight = call.result_as<double>(0, {shape.channels});
     share.mean = call.result_as<double>(1, {shape.channels});
     share.squares = call.result_as<double>(2, {shape.channels});
-    batch_norm_share(shape, x.as<T>(), weights, share, call.executor());
+    if (!batch_norm_share(shape, x.as<T>(), weights, share, call.executor())) {
+      refuse_weights<S>(mask);
+    }
   });
 }
 

@@ -31,6 +31,8 @@ double weight_of(const BatchNormWeights<S>& weights, int64_t i, int64_t sample) 
   return weights.values == nullptr ? 1.0 : weights.values[weights.per_element ? i : sample];
 }
 
+double counted(double weight) { return weight < 0.0 ? __builtin_nan("") : weight; }
+
 template <typename T>
 void moments(const BatchNormBlock& block, const T* x, const BatchNormWeights<Compute<T>>& weights,
              const double* shift, Reads, const MomentSums& sums) noexcept {
@@ -40,7 +42,7 @@ void moments(const BatchNormBlock& block, const T* x, const BatchNormWeights<Com
   for_each(block, [&](int64_t channel, int64_t i, int64_t sample) {
     const double weight = weight_of(weights, i, sample);
     if (weight == 0.0) return;
-    if (weights.per_element) sums.weights[channel] += weight;
+    if (weights.per_element) sums.weights[channel] += counted(weight);
     const double d = double{to_compute(x[i])} - shift[channel];
     sums.sum[channel] += weight * d;
     sums.squares[channel] += weight * d * d;
@@ -71,7 +73,7 @@ void gradient_sums(const BatchNormBlock& block, const T* grad, const T* x,
     sums.grad_centered[channel] += g * centered;
     const double weight = weight_of(weights, i, sample);
     if (weight != 0.0) sums.centered[channel] += weight * centered;
-    if (weights.per_element) sums.weights[channel] += weight;
+    if (weights.per_element) sums.weights[channel] += counted(weight);
   });
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
 #include <utility>
 
 #include "tests/check.h"
@@ -38,7 +39,9 @@ void test_case(const Tables& tables, const Case& c, int64_t offset, int weights_
   const Array<S> k = Array<S>::random(c.channels, offset, 6);
   const Array<double> shift = Array<double>::random(c.channels, offset, 7, 100.0);
   Array<S> weight = Array<S>::random(c.size(), offset, 8);
-  for (int64_t i = 0; i < c.size(); i += 3) weight.data()[i] = 0;
+  for (int64_t i = 0; i < c.size(); ++i) {
+    weight.data()[i] = i % 3 == 0 ? S(0) : std::abs(weight.data()[i]);
+  }
   const BatchNormWeights<S> weights = {weights_of == kNone ? nullptr : weight.data(),
                                        weights_of == kElements};
 

@@ -40,7 +40,7 @@ def batch_norm(
     out: _Array,
     mean: _Array,
     variance: _Array,
-) -> None: ...
+) -> bool: ...
 def batch_norm_inference(
     x: _Array,
     mean: _Array,
@@ -63,4 +63,4 @@ def batch_norm_gradient(
     out: _Array,
     grad_gamma: _Array,
     grad_beta: _Array,
-) -> None: ...
+) -> bool: ...

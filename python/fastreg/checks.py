@@ -38,11 +38,13 @@ def _either(dtypes):
 
 def array(value, name, *, dtypes=DTYPES, shape=None):
     """`value`, if it is a C-contiguous array of one of `dtypes` (and of `shape`)."""
-    if not isinstance(value, np.ndarray):
-        raise TypeError(
-            f"Invalid type received for argument `{name}`. Expected a numpy array of "
-            f"{_either(dtypes)}. Received: {type(value).__name__} (convert it with np.asarray)"
-        )
+    if type(value) is not np.ndarray:
+        unmasked(value, name)
+        if not isinstance(value, np.ndarray):
+            raise TypeError(
+                f"Invalid type received for argument `{name}`. Expected a numpy array of "
+                f"{_either(dtypes)}. Received: {type(value).__name__} (convert it with np.asarray)"
+            )
     if name_of(value.dtype) not in dtypes:
         raise TypeError(
             f"Invalid dtype received for argument `{name}`. Expected {_either(dtypes)}. "
@@ -58,6 +60,16 @@ def array(value, name, *, dtypes=DTYPES, shape=None):
             f"Invalid memory layout received for argument `{name}`. Expected a C-contiguous array. "
             f"Received: strides={value.strides} for shape={value.shape} "
             f"(copy it with np.ascontiguousarray)"
+        )
+    return value
+
+
+def unmasked(value, name):
+    """`value`, unless it is an array whose mask would be lost."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"Invalid type received for argument `{name}`. Expected an array without a mask. "
+            f"Received: {type(value).__name__} (replace masked elements with {name}.filled)"
         )
     return value
 
@@ -234,6 +246,22 @@ def mask(value, x, axis):
     shape = x.shape[:axis] + x.shape[axis + 1 :]
     dtypes = "bool", name_of(dtype)
     return array(value, "mask", dtypes=dtypes, shape=shape).astype(dtype, copy=False)
+
+
+def are_weights(value):
+    """Whether each weight of a mask is finite and at least 0, an array of truths."""
+    return np.isfinite(value) & (value >= 0)
+
+
+def bad_weights(value):
+    """The error for a mask whose weights, or whose sum of weights, the kernels refuse."""
+    received = "weights whose sum is infinite"
+    if bad := np.argwhere(~are_weights(value)).tolist():
+        received = f"mask[{', '.join(map(str, bad[0]))}]={value[tuple(bad[0])]}"
+    return ValueError(
+        "Invalid value received for argument `mask`. Expected finite weights of at least 0 with a "
+        f"finite sum. Received: {received}"
+    )
 
 
 def samples(x, axis):

@@ -2,9 +2,10 @@
 """Penalties, dropout and batch normalization of numpy arrays, forward and backward.
 
 Arrays are C-contiguous, of float32, float64, float16 or bfloat16 (of ml_dtypes); nothing is cast or
-copied silently. Half types are computed in float32 and rounded once; what is per channel is float32
-for them. `out=` is written in place of allocating; it may be the first argument itself and may
-overlap no other. Results have the same bits for every number of threads and every instruction set.
+copied silently, and masked arrays (`numpy.ma`) are refused. Half types are computed in float32 and
+rounded once; what is per channel is float32 for them. `out=` is written in place of allocating; it
+may be the first argument itself and may overlap no other. Results have the same bits for every
+number of threads and every instruction set.
 
 Bad values and shapes raise `ValueError`, wrong kinds `TypeError`, and change nothing.
 """
@@ -169,8 +170,9 @@ def batch_norm(
         axis: The channels' axis; both the last and an earlier one run without a transposition.
         epsilon: Finite float above 0, in the variance's unit.
         mask: Weights of the samples in the statistics, of `x`'s shape without `axis`, bool or of
-            the dtype of the statistics, or None. As in Keras, sums are divided by sum(mask) + 1e-7
-            and every sample is normalized.
+            the dtype of the statistics, or None. They are finite and at least 0, and their sum is
+            finite. As in Keras, sums are divided by sum(mask) + 1e-7 and every sample is
+            normalized.
         out: Array like `x` to write to, or None.
 
     Returns:
@@ -185,7 +187,8 @@ def batch_norm(
     checks.samples(x, axis)
     out = checks.output(out, x, gamma, beta, mask)
     mean, variance = np.empty((2, x.shape[axis]), checks.statistics_dtype(x.dtype))
-    _core.batch_norm(x, gamma, beta, axis, epsilon, weights, out, mean, variance)
+    if not _core.batch_norm(x, gamma, beta, axis, epsilon, weights, out, mean, variance):
+        raise checks.bad_weights(mask)
     return out, mean, variance
 
 
@@ -260,7 +263,8 @@ def batch_norm_gradient(
     checks.samples(x, axis)
     out = checks.output(out, grad, x, mean, variance, gamma, mask)
     grad_gamma, grad_beta = np.empty((2, x.shape[axis]), checks.statistics_dtype(x.dtype))
-    _core.batch_norm_gradient(
+    if not _core.batch_norm_gradient(
         grad, x, mean, variance, gamma, axis, epsilon, weights, out, grad_gamma, grad_beta
-    )
+    ):
+        raise checks.bad_weights(mask)
     return out, grad_gamma, grad_beta

@@ -3,8 +3,10 @@
 
 The same names and meaning as in `fastreg.functional`, eagerly, in `tf.function` and, on CPUs, with
 `jit_compile=True`: the bits are the same. Tensors are of float32, float64, float16 or bfloat16;
-half types are computed in float32 and rounded once. Bad input raises `ValueError` (`TypeError` for
-a wrong kind) while tracing where it can be known, else `tf.errors.InvalidArgumentError`.
+half types are computed in float32 and rounded once. What is per channel is float32 for them, else
+of `x`'s dtype. No tensor or array is cast silently, plain Python numbers are; masked arrays
+(`numpy.ma`) are refused. Bad input raises `ValueError` (`TypeError` for a wrong kind) while tracing
+where it can be known, else `tf.errors.InvalidArgumentError`.
 """
 
 import contextlib
@@ -109,13 +111,14 @@ def batch_norm(
         axis: The channels' axis.
         epsilon: Finite float above 0, in the variance's unit.
         mask: Weights of the samples in the statistics, of `x`'s shape without `axis`, or of the
-            elements, of `x`'s shape; or None. As in Keras, sums are divided by sum(mask) + 1e-7
-            and every sample is normalized.
+            elements, of `x`'s shape; or None. They are bool or of the dtype of the statistics,
+            finite and at least 0, and their sum is finite. As in Keras, sums are divided by
+            sum(mask) + 1e-7 and every sample is normalized.
 
     Returns:
         `(y, mean, variance)`: y like `x`; the mean and the biased variance as vectors of the
         channels, in float32 for half types, else in `x`'s dtype. All three are differentiable. No
-        samples give NaN statistics.
+        samples give NaN statistics, and zeros with a mask.
     """
     y, mean, variance, _, _ = batch_norm_and_moving_statistics(
         x, gamma, beta, None, None, 0.0, axis=axis, epsilon=epsilon, mask=mask
@@ -197,8 +200,14 @@ def batch_norm_inference(
     )
 
 
+def _converted(value, name, dtype=None):
+    """`value` as a tensor: of `dtype` if it is plain numbers, which have none of their own."""
+    hint = None if hasattr(checks.unmasked(value, name), "dtype") else dtype
+    return tf.convert_to_tensor(value, dtype_hint=hint)
+
+
 def _tensor(value, name):
-    tensor = tf.convert_to_tensor(value)
+    tensor = _converted(value, name)
     if tensor.dtype not in DTYPES:
         expected = ", ".join(dtype.name for dtype in DTYPES)
         raise TypeError(
@@ -269,6 +278,15 @@ def _noise_shape(value, x):
     return tf.concat([tf.ones([missing], tf.int64), tf.cast(given, tf.int64)], 0)
 
 
+def _expect_dtype(tensor, name, *dtypes):
+    if tensor.dtype not in dtypes:
+        raise TypeError(
+            f"Invalid dtype received for argument `{name}`. Expected "
+            f"{' or '.join(dtype.name for dtype in dtypes)}. "
+            f"Received: {tensor.dtype.name} (convert it with tf.cast)"
+        )
+
+
 def _channels(x, axis):
     """How many channels there are, None where it is unknown."""
     index = checks.axis(axis, x.shape.rank)
@@ -279,13 +297,14 @@ def _vector(value, name, dtype, channels):
     """One value per channel in `dtype`; a scalar for None, as the ops want it."""
     if value is None:
         return tf.zeros([], dtype)
-    vector = tf.convert_to_tensor(value)
+    vector = _converted(value, name, dtype)
+    _expect_dtype(vector, name, dtype)
     if not vector.shape.is_compatible_with([channels]):
         raise ValueError(
             f"Invalid shape received for argument `{name}`. Expected {(channels,)}. "
             f"Received: {vector.shape}"
         )
-    return tf.cast(_no_scalar(vector, name), dtype)
+    return _no_scalar(vector, name)
 
 
 def _no_scalar(tensor, name):
@@ -303,7 +322,8 @@ def _mask(value, x, axis, dtype):
     """Weights of the samples, or of all elements, of `x`; a scalar for None, as the ops want it."""
     if value is None:
         return tf.zeros([], dtype)
-    mask = tf.convert_to_tensor(value)
+    mask = _converted(value, "mask", dtype)
+    _expect_dtype(mask, "mask", tf.bool, dtype)
     if x.shape.rank is not None:
         samples = x.shape.as_list()
         del samples[axis]
@@ -312,6 +332,9 @@ def _mask(value, x, axis, dtype):
                 f"Invalid shape received for argument `mask`. Expected {tuple(samples)}. "
                 f"Received: {mask.shape}"
             )
+    known = None if tf.is_tensor(value) else tf.get_static_value(mask)
+    if known is not None and not checks.are_weights(known).all():
+        raise checks.bad_weights(known)
     if x.shape.rank == 1:  # the only one whose samples are scalars
         mask = tf.broadcast_to(mask, tf.shape(x))
     return tf.cast(_no_scalar(mask, "mask"), dtype)

@@ -17,6 +17,9 @@
 // sum(weights) + 1e-7, as Keras does for masks, and where a weight is 0, x may be NaN. gamma null:
 // 1, beta null: 0. y may be x itself, grad_x may be grad or x itself. No samples: the statistics
 // are NaN.
+//
+// The functions that sum weights return false where those are not valid; y and grad_x are then as
+// they were.
 #pragma once
 
 #include "fastreg/dtype.h"
@@ -50,13 +53,13 @@ struct BatchNormForward {
 };
 
 template <typename T>
-void batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
-                const Executor& executor);
+[[nodiscard]] bool batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
+                              const Executor& executor);
 
 template <typename T>
-void batch_norm_share(const BatchNormShape& shape, const T* x,
-                      const BatchNormWeights<Compute<T>>& weights, const BatchNormShare& share,
-                      const Executor& executor);
+[[nodiscard]] bool batch_norm_share(const BatchNormShape& shape, const T* x,
+                                    const BatchNormWeights<Compute<T>>& weights,
+                                    const BatchNormShare& share, const Executor& executor);
 
 template <typename T>
 struct BatchNormMerged {
@@ -98,8 +101,8 @@ struct BatchNormGradient {
 };
 
 template <typename T>
-void batch_norm_gradient(const BatchNormShape& shape, const BatchNormGradient<T>& args,
-                         const Executor& executor);
+[[nodiscard]] bool batch_norm_gradient(const BatchNormShape& shape,
+                                       const BatchNormGradient<T>& args, const Executor& executor);
 
 // sum(grad) and sum(grad * (x - mean)) per channel: what the gradients of inference need.
 template <typename T>
