@@ -14,7 +14,7 @@ functions are those of `fastreg.ops`, for dense tensors and valid arguments.
 
 import tensorflow as tf
 
-from fastreg import checks, gradients, library, ops
+from fastreg import arguments, checks, gradients, library
 from fastreg.types import Tensor
 
 _ops = library.load()
@@ -45,7 +45,7 @@ def batch_norm_moments(
 ) -> tuple[Tensor, Tensor]:
     """`fastreg.ops.batch_norm_moments`."""
     x = tf.stop_gradient(tf.convert_to_tensor(x))
-    mask = ops._mask(mask, x, axis, ops._statistics_dtype(x))
+    mask = arguments.mask(mask, x, axis, arguments.statistics_dtype(x))
     _, mean, variance = _statistics(x, mask, axis)
     return _rounded((mean, variance), x)
 
@@ -76,8 +76,8 @@ def batch_norm_and_moving_statistics(
 
 def _batch_norm(x, gamma, beta, axis, epsilon, mask):
     x = tf.convert_to_tensor(x)
-    dtype, channels = ops._statistics_dtype(x), x.shape[axis]
-    mask, epsilon = ops._mask(mask, x, axis, dtype), tf.constant(epsilon, tf.float64)
+    dtype, channels = arguments.statistics_dtype(x), x.shape[axis]
+    mask, epsilon = arguments.mask(mask, x, axis, dtype), tf.constant(epsilon, tf.float64)
     statistics = weight, mean, variance = _statistics(tf.stop_gradient(x), mask, axis)
 
     @tf.custom_gradient
@@ -111,8 +111,8 @@ def _batch_norm(x, gamma, beta, axis, epsilon, mask):
 
         return (by_x, *_rounded((by_gamma, by_beta), x)), backward
 
-    gamma = ops._vector(gamma, "gamma", dtype, channels)
-    beta = ops._vector(beta, "beta", dtype, channels)
+    gamma = arguments.vector(gamma, "gamma", dtype, channels)
+    beta = arguments.vector(beta, "beta", dtype, channels)
     return normalized(x, gamma, beta), statistics
 
 
@@ -133,4 +133,4 @@ def _total(values):
 
 def _rounded(values, x):
     """`values` in the dtype of the statistics of `x`."""
-    return tuple(tf.cast(value, ops._statistics_dtype(x)) for value in values)
+    return tuple(tf.cast(value, arguments.statistics_dtype(x)) for value in values)
