@@ -79,7 +79,7 @@ class Script:
             self.obstacle = self.obstacle or f"fastreg could not start: {error}"
         else:
             self.watching = watching
-            watching.watch(self.rng is not None)
+            watching.watch()
 
     def end(self):
         """Runs after the script and after all that the script left to run at exit."""
