@@ -11,7 +11,7 @@ import pytest
 from fastreg.comparing import rounds
 from fastreg.comparing.state import uninterrupted
 from keras import layers
-from models_to_compare import MODELS, Stepping, X, Y, body, compiled, draws, small, state_of
+from models_to_compare import MODELS, Stepping, X, Y, body, compiled, draws, light, small, state_of
 from models_to_compare import stepping as stepping_model
 
 # Two orders of summation, carried on by ten steps of Adam.
@@ -22,8 +22,12 @@ def compare(model, x=X, y=Y, **options):
     return fastreg.compare(model, x, y, **{"batch_size": 8, "seconds": 0.05, **options})
 
 
-def test_it_tells_what_a_step_costs():
-    found = compare(small())
+@pytest.fixture(scope="module")
+def found():
+    return compare(small())
+
+
+def test_it_tells_what_a_step_costs(found):
     assert isinstance(found, fastreg.Comparison)
     assert (found.model, found.rng, found.batch_size) == ("small", "keras", 8)
     assert found.rounds >= rounds.FEWEST_ROUNDS
@@ -37,8 +41,7 @@ def test_it_tells_what_a_step_costs():
     assert len(set(found.stock_losses)) == 10  # of single steps, not their mean so far
 
 
-def test_its_numbers_are_of_json():
-    found = compare(small())
+def test_its_numbers_are_of_json(found):
     numbers = found.as_dict()
     assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
     assert numbers["speed_up"]["median"] == found.speed_up.median
@@ -159,6 +162,30 @@ def test_a_model_without_a_call_is_compared():
     }
 
 
+def test_a_step_that_is_a_tf_function_is_traced_for_each_variant():
+    import tensorflow as tf
+
+    traced = []
+
+    class Decorated(Stepping):
+        @tf.function
+        def train_step(self, data):
+            if tf.reduce_sum(data[0]) > 1e9:  # needs autograph
+                tf.print("large")
+            traced.append(fastreg.acceleration_report(self).swapped != [])
+            return Stepping.train_step(self, data)
+
+    model = Decorated([layers.Dropout(0.5), layers.Dense(1)])
+    model(X[:1])
+    compiled(model)
+    before = state_of(model)
+    compare(model)
+    assert state_of(model) == before
+    assert traced.count(True) == 1
+    assert traced.count(False) >= 2  # stock Keras, and without
+    assert traced[-1] is False
+
+
 def test_without_regularization_it_says_so_and_measures_nothing():
     model = compiled(keras.Sequential([keras.Input((6,)), layers.Dropout(0.0), layers.Dense(1)]))
     before = state_of(model)
@@ -199,7 +226,7 @@ def test_what_a_model_needs_is_not_measured():
 
 
 def test_rng_fast():
-    found = compare(small(), rng="fast")
+    found = compare(light(), rng="fast")
     assert found.rng == "fast"
     assert not found.same_masks
     assert "(dropout draws other masks)" in str(found)
@@ -234,7 +261,7 @@ SOURCES = {
 
 @pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES)
 def test_other_sources_of_data(make):
-    assert compare(small(), make(), None, batch_size=None).batch_size == 8
+    assert compare(light(), make(), None, batch_size=None).batch_size == 8
 
 
 def test_dicts_of_arrays_and_several_outputs():
@@ -248,9 +275,9 @@ def test_dicts_of_arrays_and_several_outputs():
 
 
 def test_fewer_samples_than_a_batch():
-    assert compare(small(), X[:5], Y[:5]).batch_size == 5
+    assert compare(light(), X[:5], Y[:5]).batch_size == 5
 
 
 def test_nothing_is_written_where_no_terminal_is(capfd):
-    compare(small())
+    compare(light())
     assert capfd.readouterr() == ("", "")

@@ -44,12 +44,10 @@ class _Steps:
         without: list[str],
     ) -> None:
         self._model, self._variants, self._state = model, variants, state
-        self._variant = native, without
+        self._variant = native, without, variants.functions()
         self._batches = iter(batches.dataset)
         self._dataset = batches.dataset
-        model.train_function = None
-        model.make_train_function()
-        self._function = model.train_function
+        self._function: Callable[[Any], Any] | None = None
         self.call_steps = model.steps_per_execution
 
     @contextmanager
@@ -60,10 +58,15 @@ class _Steps:
         """
         self._state.put_back()
         self._variants.apply(*self._variant)
+        if self._function is None:
+            self._model.train_function = None
+            self._model.make_train_function()
+            self._function = self._model.train_function
+        function: Callable[[Any], Any] = self._function
         with warnings.catch_warnings():
             if self._variant[1]:  # what is left out has weights without a gradient
                 warnings.filterwarnings("ignore", "Gradients do not exist")
-            yield lambda: self._function(self._batches)
+            yield lambda: function(self._batches)
 
     def seconds(self, calls: int) -> float:
         """Of one step, the median of some calls."""
@@ -138,7 +141,7 @@ def _traced(model, batches, variants, state, show):
         return steps
 
     names = list(variants.classes)
-    total = 3 + 2 * len(names)
+    total = 3 + len(names)
     steps, done = {}, iter(range(1, total + 1))
     for key in (STOCK, FASTREG):
         show(f"tracing {key}", next(done) / total)
@@ -150,15 +153,15 @@ def _traced(model, batches, variants, state, show):
         show(f"tracing without {name}", next(done) / total)
         try:
             steps[STOCK, name] = traced(False, [name])
+            # Without all of its regularization, the network is the same.
+            steps[FASTREG, name] = traced(True, [name]) if len(names) > 1 else steps[STOCK, name]
         except Exception:  # with it the steps ran: something needs it, and its cost stays unknown
-            continue
-        removable.append(name)
-        steps[FASTREG, name] = traced(True, [name])
-    show("tracing without regularization", 1)
-    if len(removable) == 1:  # the same network
-        steps[WITHOUT, None] = steps[STOCK, removable[0]]
-    else:
-        steps[WITHOUT, None] = traced(False, removable)
+            steps.pop((STOCK, name), None)
+        else:
+            removable.append(name)
+    show("tracing without regularization", next(done) / total)
+    is_traced = len(names) == 1 and removable
+    steps[WITHOUT, None] = steps[STOCK, names[0]] if is_traced else traced(False, removable)
     return steps, losses
 
 
@@ -201,11 +204,15 @@ def _progress():
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
     with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        auto_refresh=False,  # by a thread, which would take part in every time
     ) as progress:
         task = progress.add_task("", total=1.0)
 
         def show(what, share):
-            progress.update(task, description=what, completed=min(share, 1.0))
+            progress.update(task, description=what, completed=min(share, 1.0), refresh=True)
 
         yield show

@@ -15,6 +15,9 @@ from fastreg.comparing.state import uninterrupted
 from fastreg.parts import walk
 from fastreg.types import Rng
 
+# Methods that a training step calls and that programs decorate with `tf.function`.
+_TRACED = ("train_step", "compute_loss", "call")
+
 
 @dataclass
 class PartClass:
@@ -44,10 +47,24 @@ class Variants:
             part_class.native = sum(map(_is_native, part_class.uses))
         self.restore()
 
-    def apply(self, native: bool, without: Iterable[str] = ()) -> None:
-        """Stock or native, and without the classes of these names."""
+    def functions(self) -> list[Any]:
+        """New ones of methods that are `tf.function`s, which keep what they have traced."""
+        import tensorflow as tf
+
+        kind = tf.types.experimental.GenericFunction
+        return [
+            (vars(layer), name, MethodType(tf.function(function.python_function), layer))
+            for layer in self._parts
+            for name in _TRACED
+            if isinstance(function := getattr(type(layer), name, None), kind)
+        ]
+
+    def apply(self, native: bool, without: Iterable[str] = (), functions: Any = ()) -> None:
+        """Stock or native, without the classes of these names, and with these functions."""
         with uninterrupted():
             self._undo.close()
+            for attributes, name, function in functions:
+                _put(attributes, name, function, self._undo)
             for value in self._parts:
                 if native:
                     swap.swap(value, self.rng, self._undo)
