@@ -134,6 +134,20 @@ def test_where_fastreg_cannot_run(reason, monkeypatch):
         fastreg.compare(small(), X, Y)
 
 
+def test_what_needs_tensorflow_is_not_loaded_to_say_so(python):
+    """Other backends need not have it."""
+    code = (
+        "import sys, keras, fastreg.comparing\n"
+        "fastreg.comparing.native.obstacle = lambda: 'the backend is another'\n"
+        "try: fastreg.compare(keras.Sequential(), 1)\n"
+        "except RuntimeError as error: print(error)\n"
+        "print(sorted(name for name in sys.modules if name.startswith('fastreg.comparing')))\n"
+    )
+    message, modules = python("-c", code).stdout.splitlines()
+    assert message.endswith("nothing to compare here. the backend is another")
+    assert modules == "['fastreg.comparing', 'fastreg.comparing.comparison']"
+
+
 def test_where_xla_cannot_compile_fastreg(monkeypatch):
     monkeypatch.setattr(native, "supports_jit", lambda: False)
     with pytest.raises(RuntimeError, match=r"jit_compile=True, and XLA cannot compile"):

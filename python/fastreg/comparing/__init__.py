@@ -15,7 +15,6 @@ import keras
 from fastreg import checks, native
 from fastreg.acceleration import checked, obstacle
 from fastreg.comparing.comparison import Comparison
-from fastreg.comparing.variants import Variants
 from fastreg.parts import walk
 from fastreg.types import Rng
 
@@ -67,18 +66,18 @@ def compare(
     """
     checks.rng(rng)
     _check(model, x, batch_size, seconds)
-    from fastreg.comparing import batches, rounds, state  # they need TensorFlow
+    from fastreg.comparing import batches, rounds, state, variants  # they need TensorFlow
 
     with ExitStack() as undo:
         undo.enter_context(state.global_seeds())
         data = batches.of(x, y, batch_size)
         batches.build(model, data)
-        variants = Variants(model, rng)
-        if not variants.classes:
+        ways = variants.Variants(model, rng)
+        if not ways.classes:
             return Comparison(model.name, rng, data.batch_size)
         kept = undo.enter_context(state.kept(model))
-        undo.callback(variants.restore)
-        return rounds.measure(model, data, variants, kept, float(seconds))
+        undo.callback(ways.restore)
+        return rounds.measure(model, data, ways, kept, float(seconds))
 
 
 def _check(model, x, batch_size, seconds):
