@@ -30,13 +30,16 @@ from fastreg.runtime import (
 if TYPE_CHECKING:
     from fastreg import layers, ops, regularizers
     from fastreg.acceleration import accelerate, restore
+    from fastreg.comparing import Comparison, compare
     from fastreg.enabling import disable, enable
     from fastreg.report import acceleration_report
 
 # By name, the module that has it or, without a name of its own there, is it.
 _LOADED_ON_FIRST_USE = {
+    "Comparison": "comparing",
     "accelerate": "acceleration",
     "acceleration_report": "report",
+    "compare": "comparing",
     "disable": "enabling",
     "enable": "enabling",
     "layers": None,
@@ -46,11 +49,13 @@ _LOADED_ON_FIRST_USE = {
 }
 
 __all__ = [
+    "Comparison",
     "accelerate",
     "acceleration_report",
     "active_isa",
     "available_isas",
     "build_info",
+    "compare",
     "disable",
     "enable",
     "functional",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The layers and regularizers that a Keras model is made of."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -25,15 +26,15 @@ def walk(root):
             continue
         seen.add(id(layer))
         parts.append(Part(path, layer))
-        held = list(_held(layer))
-        parts += _regularizers(path, held)
+        attributes = list(held(layer))
+        parts += _regularizers(path, attributes)
         children = list(layer.layers) if isinstance(layer, keras.Model) else []
-        children += [value for _, value in held if isinstance(value, keras.Layer)]
+        children += [value for _, value in attributes if isinstance(value, keras.Layer)]
         pending += [(f"{path}/{child.name}", child) for child in reversed(children)]
     return parts
 
 
-def _held(layer):
+def held(layer: keras.Layer) -> Iterator[tuple[str, Any]]:
     """(attribute, value) of what the attributes of a layer hold, lists and the like opened."""
     pending = list(reversed(vars(layer).items()))
     containers = set()
@@ -48,13 +49,13 @@ def _held(layer):
             yield name.lstrip("_"), value
 
 
-def _regularizers(path, held):
+def _regularizers(path, attributes):
     """Those in attributes first: that of a variable is mostly one of them."""
     found: dict[int, Part] = {}
-    for name, value in held:
+    for name, value in attributes:
         if isinstance(value, keras.regularizers.Regularizer):
             found.setdefault(id(value), Part(f"{path}/{name}", value))
-    for _, value in held:
+    for _, value in attributes:
         if isinstance(value, keras.Variable) and value.regularizer is not None:
             part = Part(f"{path}/{value.name}", value.regularizer)
             found.setdefault(id(value.regularizer), part)

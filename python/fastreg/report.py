@@ -42,6 +42,8 @@ _NAMES = re.compile(
     re.IGNORECASE,
 )
 _RATES = ("rate", "stddev", "drop_rate", "drop_prob", "drop_path", "drop_path_rate")
+# Those of a layer that drops by itself.
+OWN_RATES = ("dropout", "recurrent_dropout")
 _NO_KERNEL = "fastreg has no kernel for it"
 
 
@@ -96,11 +98,38 @@ def acceleration_report(model: Any) -> AccelerationReport:
     why_not = obstacle(parts) or _TO_SWAP
     for path, value in parts:
         if swap.is_swapped(value):
-            report.swapped.append(Row(path, value.__class__.__name__, _how(value)))
+            report.swapped.append(Row(path, name_of(value), _how(value)))
         elif reason := _why_left(value, why_not):
-            name = getattr(value, "__name__", type(value).__name__)
-            report.left.append(Row(path, name, reason))
+            report.left.append(Row(path, name_of(value), reason))
     return report
+
+
+def name_of(value: Any) -> str:
+    """What a part is called: the name of its class, which of a swapped one is the stock class's."""
+    return getattr(value, "__name__", value.__class__.__name__)
+
+
+def regularizes(value: Any) -> bool:
+    """Whether a part is in the report: it normalizes, is noise in training, or is a penalty."""
+    return swap.is_swapped(value) or _why_left(value, "stock") is not None
+
+
+def stock_of_own(value: Any) -> Any:
+    """The stock class that fastreg's own class of a part computes as; None of other classes."""
+    if type(value) not in _OWN:
+        return None
+    return next(kind for kind in type(value).__mro__ if kind in swap.CLASSES)
+
+
+def is_idle(layer: keras.Layer) -> bool:
+    """Whether a layer that is in the report does nothing."""
+    return (_why_left(layer, "") or "").startswith("does nothing")
+
+
+def drops_by_itself(layer: keras.Layer) -> bool:
+    """Whether it is a layer (a cell) that drops without a Dropout layer."""
+    rates = (getattr(layer, name, 0) for name in OWN_RATES)
+    return hasattr(layer, "seed_generator") and any(rates)
 
 
 def _how(value):
@@ -122,19 +151,21 @@ def _why_left(value, why_not):
         return f"a subclass of {subclassed.__name__}: it may compute something else"
     if not isinstance(value, keras.Layer):
         return _NO_KERNEL
-    if isinstance(value, _OTHERS) or _is_foreign_noise_or_norm(value):
+    if isinstance(value, _OTHERS) or (is_foreign(value) and _is_noise_or_norm(value)):
         idle = [name for name in _RATES if _is_zero(getattr(value, name, None))]
         return f"does nothing: its {idle[0]} is 0" if idle else _NO_KERNEL
-    rates = (getattr(value, name, 0) for name in ("dropout", "recurrent_dropout"))
-    if hasattr(value, "seed_generator") and any(rates):
+    if drops_by_itself(value):
         return "drops by itself, without a Dropout layer"
     return None
 
 
-def _is_foreign_noise_or_norm(layer):
-    """Whether a class of neither Keras nor fastreg is one by its name, or draws random numbers."""
-    if type(layer).__module__.partition(".")[0] == "keras":
-        return False
+def is_foreign(layer: keras.Layer) -> bool:
+    """Whether its class is neither Keras's nor fastreg's."""
+    return type(layer).__module__.partition(".")[0] not in ("keras", "fastreg")
+
+
+def _is_noise_or_norm(layer):
+    """Whether a foreign class is one by its name, or draws random numbers."""
     draws = any(isinstance(held, keras.random.SeedGenerator) for held in vars(layer).values())
     return draws or bool(_NAMES.search(type(layer).__name__))
 

@@ -116,8 +116,7 @@ def swap(value: Any, rng: Rng, undo: ExitStack) -> bool:
     if obstacle(value) is not None:
         return False
     if type(value) in _REGULARIZERS:
-        undo.callback(_CLASS.__set__, value, type(value))
-        _CLASS.__set__(value, _REGULARIZERS[type(value)])
+        change_class(value, _REGULARIZERS[type(value)], undo)
         return True
     if type(value) not in _CALLS:
         return False
@@ -134,12 +133,17 @@ def restore(value: Any, undo: ExitStack) -> bool:
     if not is_swapped(value):
         return False
     if type(value) in _STOCK:
-        undo.callback(_CLASS.__set__, value, type(value))
-        _CLASS.__set__(value, _STOCK[type(value)])
+        change_class(value, _STOCK[type(value)], undo)
     else:
         undo.callback(_put, value, vars(value)["call"])
         _put(value, None)
     return True
+
+
+def change_class(value: Any, kind: type, undo: ExitStack) -> None:
+    """Gives `value` another class, whatever it says of its class; `undo` takes that back."""
+    undo.callback(_CLASS.__set__, value, type(value))
+    _CLASS.__set__(value, kind)
 
 
 def _put(layer, call):
