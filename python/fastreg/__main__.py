@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m fastreg`: what was built, what runs, and a self-check of each front end."""
+"""`python -m fastreg`: what was built, what runs, a self-check, and what to do next.
+
+`run` and `compare` are the commands for scripts.
+"""
 
 import argparse
 import contextlib
@@ -10,6 +13,11 @@ import tempfile
 import fastreg
 from fastreg import library, self_check
 
+WORKS = "works"
+NEXT = {
+    "compare": "stock Keras and fastreg side by side, in a table",
+    "run": "with fastreg, and what that did",
+}
 CHECKS = {
     "numpy": self_check.check_numpy,
     "tensorflow": self_check.check_tensorflow,
@@ -44,8 +52,8 @@ def import_tensorflow_quietly():
 
 
 def report(front_end, check):
-    """Prints a line on the front end; True if it works or has reason not to be there."""
-    works, said = True, "works"
+    """Prints a line on the front end; gives whether it works or need not, and the line's text."""
+    works, said = True, WORKS
     try:
         said = check() or said
     except ImportError as error:
@@ -53,13 +61,27 @@ def report(front_end, check):
     except Exception as error:
         works, said = False, f"FAILED: {self_check.described(error)}"
     print(f"{front_end:<12}{said}", flush=True)
-    return works
+    return works, said
+
+
+def next_step(works, of_keras):
+    """What the reader does next: mend what is missing, or try it."""
+    if not works:
+        return "Reinstall fastreg. If a front end still fails, report it with the lines above."
+    if of_keras != WORKS:
+        return f"Keras models train without fastreg's kernels: {of_keras}"
+    commands = (
+        f"  python -m fastreg {name:<7} train.py    {about}" for name, about in NEXT.items()
+    )
+    return "\n".join(["Try it on a training script, which stays as it is:", *commands])
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(
         prog="python -m fastreg",
-        description="Prints how fastreg was built and what runs, and checks each front end.",
+        usage="%(prog)s [-h] [run ... | compare ...]",
+        description="Prints how fastreg was built and what runs, and checks each front end. The "
+        "commands `run` and `compare` take a training script: see `run --help`, `compare --help`.",
         epilog="Exit status: 0 if each front end works or has reason not to, else 1.",
     )
     parser.parse_args(arguments)
@@ -69,8 +91,11 @@ def main(arguments=None):
     print(flush=True)
     import_tensorflow_quietly()
     # Every front end is reported, also after one that failed.
-    works = [report(front_end, check) for front_end, check in CHECKS.items()]
-    return 0 if all(works) else 1
+    reports = {front_end: report(front_end, check) for front_end, check in CHECKS.items()}
+    works = all(works for works, _ in reports.values())
+    print()
+    print(next_step(works, reports.get("keras", (works, WORKS))[1]))
+    return 0 if works else 1
 
 
 if __name__ == "__main__":

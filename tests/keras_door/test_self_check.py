@@ -93,9 +93,10 @@ BREAKS = {
 def test_one_thing_is_broken(message, monkeypatch, capsys):
     monkeypatch.setattr(*BREAKS[message])
     assert main([]) == 1
-    lines = capsys.readouterr().out.splitlines()[-4:]
-    assert [line.split()[1] for line in lines] == ["works", "works", "works", "FAILED:"]
-    assert lines[-1].startswith(f"keras       FAILED: {message}")
+    *checks, _, advice = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in checks[-4:]] == ["works", "works", "works", "FAILED:"]
+    assert checks[-1].startswith(f"keras       FAILED: {message}")
+    assert advice.startswith("Reinstall fastreg.")
 
 
 def test_accelerate_leaves_something(monkeypatch, capsys):
@@ -151,7 +152,7 @@ runpy.run_module("fastreg", run_name="__main__")
 def test_the_exit_status(python):
     done = python("-c", STATUS)
     assert done.returncode == 1
-    assert done.stdout.splitlines()[-1] == (
+    assert done.stdout.splitlines()[-3] == (
         f"keras       FAILED: Dropout, {BY_CLASS}ValueError: broken in two lines"
     )
 
@@ -160,12 +161,25 @@ def test_nothing_else_is_printed(python):
     done = python("-m", "fastreg")
     assert done.returncode == 0
     assert done.stderr == ""
-    assert [line.split() for line in done.stdout.splitlines()[-4:]] == [
+    *checks, _, _, compare, run = done.stdout.splitlines()
+    assert [line.split() for line in checks[-4:]] == [
         [front_end, "works"] for front_end in ("numpy", "tensorflow", "xla", "keras")
     ]
+    assert compare.startswith("  python -m fastreg compare train.py")
+    assert run.startswith("  python -m fastreg run     train.py")
 
 
-@pytest.mark.parametrize("arguments", [["train.py"], ["--verbose"], ["run"]])
+def test_where_stock_keras_computes_the_end_says_what_to_do(monkeypatch, capsys):
+    reason = "fastreg's ops need something (install it)"
+    monkeypatch.setattr(native, "obstacle", lambda: reason)
+    assert main([]) == 0
+    advice = capsys.readouterr().out.splitlines()[-1]
+    assert advice == (
+        f"Keras models train without fastreg's kernels: stock Keras computes. {reason}"
+    )
+
+
+@pytest.mark.parametrize("arguments", [["train.py"], ["--verbose"]])
 def test_unknown_arguments(arguments, python):
     done = python("-m", "fastreg", *arguments)
     assert done.returncode == 2
