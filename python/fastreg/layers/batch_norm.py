@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-import math
 from typing import Any
 
 import keras
@@ -72,7 +71,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             return False  # Keras raises
         if mask is not None and keras.config.epsilon() != checks.MASK_EPSILON:
             return False
-        return 0 < self.epsilon < math.inf
+        return checks.accepts(checks.epsilon, self.epsilon)  # a program may have set another
 
     def _batch_ops(self):
         """The ops that take the statistics of a batch, of this replica's or of all replicas'."""
