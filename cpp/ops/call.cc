@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/call.h"
 
+#include <cstdio>
+#include <cstdlib>
+
 namespace fastreg {
 
 std::string to_string(const Sizes& sizes) {
   std::string text = "[";
   for (int64_t size : sizes) text += (text.size() > 1 ? "," : "") + std::to_string(size);
   return text + "]";
+}
+
+std::string to_string(double value) {
+  char text[32];
+  for (int digits = 15; digits <= 17; ++digits) {
+    std::snprintf(text, sizeof text, "%.*g", digits, value);
+    if (std::strtod(text, nullptr) == value) break;
+  }
+  return text;
 }
 
 double read_scalar(const Operand& operand, const char* name) {

@@ -39,6 +39,8 @@ class Sizes {
 };
 
 std::string to_string(const Sizes& sizes);
+// With all digits: what reads back as the same number.
+std::string to_string(double value);
 
 struct Operand {
   const void* data;
