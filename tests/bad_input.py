@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one table of bad input to the numpy door."""
 
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import cases
 import numpy as np
 
 NAN, INF = float("nan"), float("inf")
+# Beyond the floats; of the last one Python does not print all digits.
+HUGE = (10**400, Fraction(10**400, 3), 10**5000)
 SHAPE = (6, 4)
 
 
@@ -37,6 +40,14 @@ class Bad(NamedTuple):
     value: Any  # or a function of the valid arguments
     error: type[Exception]
     words: str = ""
+
+
+def described(value):
+    """`value` for the id of a test; Python does not print every int."""
+    try:
+        return str(value)
+    except ValueError:
+        return "too many digits"
 
 
 def valid_arguments(function):
@@ -132,15 +143,16 @@ def bad_arrays(function):
 
 def bad_factors(function):
     for name in ("l1", "l2"):
-        for value in (-0.01, -1, NAN, INF, -INF):
+        for value in (-0.01, -1, NAN, INF, -INF, *HUGE, -HUGE[0], -HUGE[1]):
             yield Bad(function, name, value, ValueError, "finite|non-negative")
         for value in ("0.1", 1j, [0.1]):
             yield Bad(function, name, value, TypeError, "float")
 
 
 def bad_dropout(function):
-    for value in (-0.1, 1.5, -1, 2, NAN, INF, -INF):
+    for value in (-0.1, 1.5, -1, 2, NAN, INF, -INF, *HUGE[:2], -HUGE[0]):
         yield Bad(function, "rate", value, ValueError, KERAS_RATE + str(value))
+    yield Bad(function, "rate", HUGE[2], ValueError, KERAS_RATE + "a number of too many digits")
     for value in ("0.5", None, 1j, [0.5]):
         yield Bad(function, "rate", value, TypeError, "float")
     for value in (1.5, "1", None, (1.5, 2), (1, "2"), (None, 2), np.array([1.0, 2.0])):
@@ -168,7 +180,7 @@ def bad_channels(function):
         yield Bad(function, "axis", value, ValueError)
     for value in (0.5, "1", None, (0,)):
         yield Bad(function, "axis", value, TypeError, "int")
-    for value in (0, 0.0, -1e-3, NAN, INF, -INF):
+    for value in (0, 0.0, -1e-3, NAN, INF, -INF, *HUGE, -HUGE[0], -HUGE[1]):
         yield Bad(function, "epsilon", value, ValueError)
     for value in ("1e-3", None, 1j):
         yield Bad(function, "epsilon", value, TypeError, "float")

@@ -39,6 +39,8 @@ class Sizes {
 };
 
 std::string to_string(const Sizes& sizes);
+// With all digits: what reads back as the same number.
+std::string to_string(double value);
 
 // With as many digits as it takes to tell it from its neighbours.
 std::string to_string(double value);

@@ -23,6 +23,7 @@ BatchNormShape read_shape(const Operand& x, const Attributes& attributes) {
 }
 
 double read_epsilon(const Operand& operand) {
+  const StrictFloat guard;  // a denormal is not 0
   const double epsilon = read_scalar(operand, "epsilon");
   if (!(std::isfinite(epsilon) && epsilon > 0.0)) {
     throw InvalidInput("epsilon", "a finite positive float", to_string(epsilon));

@@ -6,6 +6,7 @@ namespace fastreg {
 namespace {
 
 double read_rate(const Operand& operand) {
+  const StrictFloat guard;  // a negative denormal is not 0
   const double rate = read_scalar(operand, "rate");
   if (!(rate >= 0.0 && rate <= 1.0)) {
     throw InvalidInput("rate", "a float between 0 and 1", to_string(rate));

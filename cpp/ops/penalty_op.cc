@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "fastreg/half.h"
 #include "fastreg/penalty.h"
@@ -14,6 +16,16 @@ double read_factor(const Operand& operand, const char* name) {
     throw InvalidInput(name, "a finite non-negative float", to_string(factor));
   }
   return factor;
+}
+
+// Factors take the precision of the computation first, as they do in stock Keras, but for a float
+// that overflows: large as it is, it leaves the gradient 0 at 0, which an infinite one does not.
+double scaled(double factor, double scale) { return factor * scale; }
+double scaled(double factor, float scale) {
+  const float product = static_cast<float>(factor) * scale;
+  if (std::isfinite(product) || !std::isfinite(scale)) return product;
+  constexpr double kLargest = std::numeric_limits<double>::max();
+  return std::clamp(factor * static_cast<double>(scale), -kLargest, kLargest);
 }
 
 }  // namespace
@@ -52,13 +64,12 @@ void run_penalty_grad(Call& call, const Attributes&) {
   with_dtype(call, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     using S = Compute<T>;
-    // Factors take the precision of the computation first, as they do in stock Keras.
     const S scale = to_compute(*grad.as<T>());
     const bool is_stored = stored.rank() > 0 && scale == S(1);
     T* const gradient = call.result_as<T>(0, w.sizes, {is_stored ? 4 : 0});
     if (is_stored && gradient == stored.data) return;
-    const S scaled_l1 = static_cast<S>(l1) * scale, scaled_l2 = static_cast<S>(l2) * scale;
-    l1_l2_gradient(w.as<T>(), w.size(), scaled_l1, scaled_l2, gradient, call.executor());
+    l1_l2_gradient(w.as<T>(), w.size(), scaled(l1, scale), scaled(l2, scale), gradient,
+                   call.executor());
   });
 }
 

@@ -101,7 +101,27 @@ def real(value, name):
             f"Invalid type received for argument `{name}`. Expected a float. "
             f"Received: {name}={value!r} of type {type(value).__name__}"
         )
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # an int or a fraction beyond the floats
+        return math.inf if abs(value) == value else -math.inf
+
+
+def _shown(value):
+    """`value` with all its digits, unless it has more than Python prints."""
+    try:
+        return str(value)
+    except ValueError:
+        return "a number of too many digits to print"
+
+
+def accepts(check, *arguments):
+    """Whether `check` takes the arguments."""
+    try:
+        check(*arguments)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def factor(value, name):
@@ -109,7 +129,7 @@ def factor(value, name):
     if not (math.isfinite(number) and number >= 0.0):
         raise ValueError(
             f"Invalid value received for argument `{name}`. Expected a finite non-negative float. "
-            f"Received: {name}={value}"
+            f"Received: {name}={_shown(value)}"
         )
     return number
 
@@ -119,7 +139,7 @@ def rate(value):
     if not 0.0 <= number <= 1.0:
         raise ValueError(
             "Invalid value received for argument `rate`. Expected a float value between 0 and 1. "
-            f"Received: rate={value}"
+            f"Received: rate={_shown(value)}"
         )
     return number
 
@@ -129,7 +149,7 @@ def epsilon(value):
     if not (math.isfinite(number) and number > 0.0):
         raise ValueError(
             "Invalid value received for argument `epsilon`. Expected a finite positive float. "
-            f"Received: epsilon={value}"
+            f"Received: epsilon={_shown(value)}"
         )
     return number
 

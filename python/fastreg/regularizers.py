@@ -5,12 +5,9 @@ Arguments, config and names are Keras's: see `keras.regularizers`. L2 has no fac
 textbook's lambda/2 * sum(w**2) is `l2(lambda / 2)`.
 """
 
-import math
-import numbers
-
 import keras
 
-from fastreg import graphs, native
+from fastreg import checks, graphs, native
 from fastreg.types import Tensor
 
 HALF_DTYPES = {"float16", "bfloat16"}
@@ -49,7 +46,7 @@ def _in_dtype_of_weights(x):
 
 def _is_plain(factor):
     """Whether it is what the constructor allows; a program may set something else later."""
-    return isinstance(factor, numbers.Real) and 0 <= float(factor) < math.inf
+    return checks.accepts(checks.factor, factor, "factor")
 
 
 @keras.saving.register_keras_serializable(package="fastreg")

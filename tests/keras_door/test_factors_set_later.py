@@ -51,3 +51,29 @@ def test_a_variable_factor_in_a_graph():
 
     for mine, theirs in zip(penalties(FAST), penalties(STOCK), strict=True):
         assert_agree(mine, theirs, "float32")
+
+
+@pytest.mark.parametrize(("name", "factor"), [("L1", "l1"), ("L2", "l2"), ("L1L2", "l2")])
+def test_an_integer_beyond_the_floats_is_left_to_stock_keras(name, factor):
+    """What it raises is what the stock class raises."""
+    errors = []
+    for door in (FAST, STOCK):
+        regularizer = getattr(door.regularizers, name)(0.25)
+        setattr(regularizer, factor, 10**400)
+        with pytest.raises((ValueError, OverflowError)) as error:
+            regularizer(X)
+        errors.append((error.type, str(error.value)))
+    assert errors[0] == errors[1]
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_an_epsilon_beyond_the_floats_is_left_to_stock_keras(training):
+    errors = []
+    for door in (FAST, STOCK):
+        layer = door.layers.BatchNormalization()
+        layer.build(X.shape)
+        layer.epsilon = 10**400
+        with pytest.raises((ValueError, OverflowError)) as error:
+            layer(X, training=training)
+        errors.append(error.type)
+    assert errors[0] == errors[1]

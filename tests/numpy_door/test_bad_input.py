@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from bad_input import BAD_INPUT, FUNCTIONS, valid_arguments
+from bad_input import BAD_INPUT, FUNCTIONS, described, valid_arguments
 from fastreg import functional
 
 
@@ -13,7 +13,7 @@ def describe(part):
     if isinstance(part, np.ndarray):
         layout = "" if part.flags.c_contiguous else "-strided"
         return f"{part.dtype.str}{part.shape}{layout}"
-    return part.__qualname__.split(".")[0] if callable(part) else str(part)
+    return part.__qualname__.split(".")[0] if callable(part) else described(part)
 
 
 def row_id(row):

@@ -28,7 +28,7 @@ DEPENDS_ON_SHAPE = {("axis", 2), ("axis", -3)} | {
 OTHER_KINDS = ("int32", "int64", "bool", "complex64", "string")
 # What an op says of an input that it alone has seen, whatever the shapes that a trace knows.
 SEEN_BY_THE_OP = {
-    "rate": [np.float32(v) for v in (1.5, -0.1, np.nan, np.inf)],
+    "rate": [*map(np.float32, (1.5, -0.1, np.nan, np.inf)), np.float64(-5e-324)],
     "l1": [np.float64(v) for v in (-0.01, np.nan, np.inf)],
     "l2": [np.float32(v) for v in (-0.01, np.nan, np.inf)],
     "noise_shape": [np.array(v) for v in ((5, 4), (6, 0), (6, -1), (1, 6, 4), (2, 6, 4))],
@@ -68,7 +68,9 @@ def value_id(value):
 @pytest.mark.parametrize(
     "row",
     [row for row in VALUES if not callable(row.value)],
-    ids=lambda row: f"{row.function}-{row.argument}-{row.value}".replace(" ", ""),
+    ids=lambda row: f"{row.function}-{row.argument}-{bad_input.described(row.value)}".replace(
+        " ", ""
+    ),
 )
 def test_values(row, mode):
     arguments = bad_input.valid_arguments(row.function)

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-import math
 from typing import Any
 
 import keras
@@ -65,7 +64,7 @@ def _takes(layer, mask, rank):
         return False
     if mask is not None and keras.backend.standardize_dtype(mask.dtype) != "bool":
         return False  # to some versions of Keras these are weights
-    return 0 < layer.epsilon < math.inf
+    return checks.accepts(checks.epsilon, layer.epsilon)  # a program may have set another
 
 
 def _batch_ops(layer):
