@@ -42,9 +42,6 @@ std::string to_string(const Sizes& sizes);
 // With all digits: what reads back as the same number.
 std::string to_string(double value);
 
-// With as many digits as it takes to tell it from its neighbours.
-std::string to_string(double value);
-
 // An operand is there whatever its size, so its memory is not null: empty tensors may have none.
 struct Operand {
   Operand(const void* memory, const Sizes& sizes_of_axes)
