@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The README's examples run and print what it says, and the documents' links lead somewhere."""
+"""The documents' examples run and print what they say, and their links lead somewhere."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+REFERENCE = tuple(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *REFERENCE)
 
 
 def text(name):
@@ -19,8 +20,9 @@ def outside_code(markdown):
 
 
 def examples():
-    """The Python blocks of the README; those that mention Keras need TensorFlow."""
-    blocks = re.findall(r"^```python\n(.*?)^```", text("README.md"), re.MULTILINE | re.DOTALL)
+    """The Python blocks for users; those that mention Keras need TensorFlow."""
+    texts = "\n".join(map(text, ("README.md", *REFERENCE)))
+    blocks = re.findall(r"^```python\n(.*?)^```", texts, re.MULTILINE | re.DOTALL)
     needs = {True: ("keras", pytest.mark.requires_tf), False: ("numpy", ())}
     found = [(block, *needs["keras" in block]) for block in blocks]
     return [pytest.param(block, id=door, marks=marks) for block, door, marks in found]
@@ -59,7 +61,8 @@ def test_promises_are_read():
 def test_links_lead_somewhere(name):
     for target in re.findall(r"\]\((?!https?:)([^)]*)\)", outside_code(text(name))):
         path, _, fragment = target.partition("#")
-        assert (ROOT / path).exists(), target
+        found = (ROOT / name).parent / path if path else ROOT / name
+        assert found.exists(), target
         if fragment:
-            headings = re.findall(r"^#+ (.*)$", outside_code(text(path or name)), re.MULTILINE)
+            headings = re.findall(r"^#+ (.*)$", outside_code(text(found)), re.MULTILINE)
             assert fragment in map(anchor, headings), target
