@@ -105,8 +105,11 @@ wheel-with-tensorflow:
 	@$(WHEEL_PY) -m pytest tests/test_minimal.py tests/wheel --wheel dist/*.whl
 	@$(WHEEL_PY) -m fastreg
 
-demo: build ## train a small network with and without fastreg
-	@$(PY) examples/digits.py
+demo: build ## train a small network with and without fastreg, and measure a larger one
+	$(call say,The same training$(comma) with stock Keras and with fastreg)
+	@$(PY) examples/digits.py --quiet
+	$(call say,What it is worth)
+	@$(PY) examples/digits_cnn.py --picture build/demo/digits_cnn.png
 
 bench: $(BENCH_BUILT) ## measure fastreg beside its peers and the memory limit: a table, JSON, pictures
 	@$(BENCH_PY) bench/run.py $(BENCH_ARGS)

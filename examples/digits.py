@@ -3,10 +3,10 @@
 
 Both runs start from the same seeds and differ in the module that the layers and the regularizer
 come from. The losses must agree to float rounding, dropout included: the program raises otherwise.
+It shows no times: two runs one after the other say little about speed. digits_cnn.py measures it.
 """
 
 import argparse
-import time
 from collections import Counter
 from typing import NamedTuple
 
@@ -33,22 +33,7 @@ class Run(NamedTuple):
     model: keras.Model
     losses: np.ndarray
     accuracies: np.ndarray
-    seconds: np.ndarray
     test_losses: np.ndarray
-
-
-class TrainingSeconds(keras.callbacks.Callback):
-    """Seconds of each epoch's training, without the test that follows it."""
-
-    def __init__(self):
-        super().__init__()
-        self.seconds = []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.start = time.perf_counter()
-
-    def on_test_begin(self, logs=None):
-        self.seconds.append(time.perf_counter() - self.start)
 
 
 def digits(seed):
@@ -78,17 +63,15 @@ def train(layers, regularizers, data, options):
     # Not Adam: it turns a gradient that is nothing but rounding into full steps.
     optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    seconds = TrainingSeconds()
     history = model.fit(
         x_train,
         y_train,
         batch_size=options.batch_size,
         epochs=options.epochs,
         validation_data=(x_test, y_test),
-        callbacks=[seconds],
         verbose=0 if options.quiet else 1,
     ).history
-    columns = history["loss"], history["val_accuracy"], seconds.seconds, history["val_loss"]
+    columns = history["loss"], history["val_accuracy"], history["val_loss"]
     return Run(model, *map(np.array, columns))
 
 
@@ -106,8 +89,8 @@ def show(stock, fast, console):
     title = "Handwritten digits: stock Keras and fastreg, from the same seeds"
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))  # 80 columns wide
     table.add_column("epoch", justify="right")
-    for column in ("loss", "test\nacc.", "sec."):
-        for name in ("Keras", "fastreg", "differ")[: 2 if column == "sec." else 3]:
+    for column in ("loss", "test\nacc."):
+        for name in ("Keras", "fastreg", "differ"):
             table.add_column(f"{column}\n{name}", justify="right", vertical="bottom")
     for epoch in range(len(stock.losses)):
         mine, theirs = ([column[epoch] for column in run[1:]] for run in (fast, stock))
@@ -115,19 +98,8 @@ def show(stock, fast, console):
             str(epoch + 1),
             *(f"{theirs[0]:.6f}", f"{mine[0]:.6f}", f"{mine[0] - theirs[0]:+.1e}"),
             *(f"{theirs[1]:.4f}", f"{mine[1]:.4f}", f"{mine[1] - theirs[1]:+.4f}"),
-            *(f"{theirs[2]:.3f}", f"{mine[2]:.3f}"),
         )
     console.print(table)
-    if len(stock.seconds) > 1:
-        after = [np.median(run.seconds[1:]) for run in (stock, fast)]
-        console.print(
-            "Median of the epochs after the first, which builds the graph: "
-            f"Keras {after[0]:.3f} s, fastreg {after[1]:.3f} s."
-        )
-    console.print(
-        "Layers of 64 units say nothing about speed: their time goes to Python and to the "
-        "overhead of each op."
-    )
 
 
 def check(stock, fast, test_images):
