@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastreg/batch_norm.h"
 
+#include <atomic>
+
 #include "core/batch_norm_grid.h"
 #include "core/stores.h"
 #include "fastreg/half.h"
@@ -19,11 +21,16 @@ class Normalization {
 
   template <typename P = S*>
   NormalizeCoefficients<P> coefficients() {
-    return {arrays_[0], arrays_[1], arrays_[2], arrays_[3]};
+    return {arrays_[0], arrays_[1], arrays_[2], arrays_[3], arrays_[4]};
+  }
+  // Of some channels.
+  void set_has_factors(bool has_factors) {
+    if (has_factors) has_factors_ = true;
   }
   void run(const T* x, T* y, const Executor& executor) {
     const Stores stores = grid_.is_aligned<T>() ? stores_for(y, grid_.size(), x) : Stores::kCached;
-    const auto given = coefficients<const S*>();
+    auto given = coefficients<const S*>();
+    if (!has_factors_) given.scale_factor = nullptr;
     parallel_for(grid_.tasks(), executor, [&](int64_t task) {
       kernels().of(x).batch_norm.normalize(grid_.block(task), x, given, y, stores);
     });
@@ -31,7 +38,8 @@ class Normalization {
 
  private:
   const BatchNormGrid& grid_;
-  ChannelArrays<S, 4> arrays_;
+  ChannelArrays<S, 5> arrays_;
+  std::atomic<bool> has_factors_{false};
 };
 
 // 0 where it is not finite.
@@ -98,9 +106,10 @@ void batch_norm(const BatchNormShape& shape, const BatchNormForward<T>& args,
   for_channels(grid, executor, [&](const ChannelRange& range) {
     const auto& channels = kernels().of(args.x).batch_norm_channels;
     channels.add_up(range, sums.parts());
-    channels.statistics(range, {shifts[0], sums.total(0), sums.total(1)}, samples,
-                        {args.gamma, args.beta, args.epsilon},
-                        {args.mean, args.variance, args.moving}, normalization.coefficients());
+    normalization.set_has_factors(
+        channels.statistics(range, {shifts[0], sums.total(0), sums.total(1)}, samples,
+                            {args.gamma, args.beta, args.epsilon},
+                            {args.mean, args.variance, args.moving}, normalization.coefficients()));
   });
   if (args.y) normalization.run(args.x, args.y, executor);
 }
@@ -136,9 +145,9 @@ void batch_norm_merged(const BatchNormShape& shape, const BatchNormMerged<T>& ar
   const BatchNormGrid grid(shape, false);
   Normalization<T> normalization(grid);
   for_channels(grid, executor, [&](const ChannelRange& range) {
-    kernels().of(args.x).batch_norm_channels.merged_normalization(
+    normalization.set_has_factors(kernels().of(args.x).batch_norm_channels.merged_normalization(
         range, args.mean, args.variance, {args.gamma, args.beta, args.epsilon},
-        normalization.coefficients());
+        normalization.coefficients()));
   });
   normalization.run(args.x, args.y, executor);
 }
@@ -150,9 +159,9 @@ void batch_norm_inference(const BatchNormShape& shape, const BatchNormInference<
   const BatchNormGrid grid(shape, false);
   Normalization<T> normalization(grid);
   for_channels(grid, executor, [&](const ChannelRange& range) {
-    kernels().of(args.x).batch_norm_channels.normalization(range, args.mean, args.variance,
-                                                           {args.gamma, args.beta, args.epsilon},
-                                                           normalization.coefficients());
+    normalization.set_has_factors(kernels().of(args.x).batch_norm_channels.normalization(
+        range, args.mean, args.variance, {args.gamma, args.beta, args.epsilon},
+        normalization.coefficients()));
   });
   normalization.run(args.x, args.y, executor);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <atomic>
 #include <vector>
 
 #include "core/batch_norm_grid.h"
@@ -40,13 +41,19 @@ class GradientByInput {
 
   template <typename P = S*>
   GradientCoefficients<P> coefficients() {
-    return {arrays_[0], arrays_[1], arrays_[2], arrays_[3], arrays_[4], arrays_[5]};
+    return {arrays_[0], arrays_[1], arrays_[2], arrays_[3], arrays_[4],
+            arrays_[5], arrays_[6], arrays_[7], arrays_[8]};
+  }
+  // Of some channels.
+  void set_has_factors(bool has_factors) {
+    if (has_factors) has_factors_ = true;
   }
   void run(const T* grad, const T* x, const BatchNormWeights<Compute<T>>& weights, T* grad_x,
            const Executor& executor) {
     const bool may_stream = grad_x != x && grid_.is_aligned<T>();
     const Stores stores = may_stream ? stores_for(grad_x, grid_.size(), grad) : Stores::kCached;
-    const auto given = coefficients<const S*>();
+    auto given = coefficients<const S*>();
+    if (!has_factors_) given.scale_factor = given.slope_factor = given.factor = nullptr;
     parallel_for(grid_.tasks(), executor, [&](int64_t task) {
       kernels().of(x).batch_norm.gradient(grid_.block(task), grad, x, weights, given, grad_x,
                                           stores);
@@ -55,7 +62,8 @@ class GradientByInput {
 
  private:
   const BatchNormGrid& grid_;
-  ChannelArrays<S, 6> arrays_;
+  ChannelArrays<S, 9> arrays_;
+  std::atomic<bool> has_factors_{false};
 };
 
 }  // namespace
@@ -74,11 +82,11 @@ void batch_norm_gradient(const BatchNormShape& shape, const BatchNormGradient<T>
   for_channels(grid, executor, [&](const ChannelRange& range) {
     const auto& channels = kernels().of(args.x).batch_norm_channels;
     channels.add_up(range, sums.parts());
-    channels.gradient(
+    by_input.set_has_factors(channels.gradient(
         range,
         {sums.total(kGrad), sums.total(kGradCentered), sums.total(kCentered), args.mean,
          args.variance, args.gamma, args.grad_mean, args.grad_variance, args.epsilon},
-        samples, args.grad_gamma, args.grad_beta, by_input.coefficients());
+        samples, args.grad_gamma, args.grad_beta, by_input.coefficients()));
   });
   by_input.run(args.grad, args.x, args.weights, args.grad_x, executor);
 }
@@ -128,10 +136,10 @@ void batch_norm_merged_gradient(const BatchNormShape& shape, const BatchNormMerg
   const double excess = args.weights.values ? SampleWeight::kMaskEpsilon : 0.0;
   GradientByInput<T> by_input(grid);
   for_channels(grid, executor, [&](const ChannelRange& range) {
-    kernels().of(args.x).batch_norm_channels.merged_gradient(
+    by_input.set_has_factors(kernels().of(args.x).batch_norm_channels.merged_gradient(
         range,
         {args.sum_grad, args.sum_grad_centered, args.mean, args.variance, args.gamma, args.epsilon},
-        {args.weight, 0.0, excess}, by_input.coefficients());
+        {args.weight, 0.0, excess}, by_input.coefficients()));
   });
   by_input.run(args.grad, args.x, args.weights, args.grad_x, executor);
 }

@@ -129,6 +129,9 @@ struct Tables {
   const KernelTable* reference;
 };
 
+// What weights of batch normalization there are.
+enum WeightsOf : int { kNone, kSamples, kElements };
+
 void test_penalty(const Tables& tables, Failures& failures);
 void test_dropout(const Tables& tables, Failures& failures);
 void test_batch_norm(const Tables& tables, Failures& failures);

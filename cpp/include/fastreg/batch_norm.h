@@ -17,6 +17,10 @@
 // sum(weights) + 1e-7, as Keras does for masks, and where a weight is 0, x may be NaN. gamma null:
 // 1, beta null: 0. y may be x itself, grad_x may be grad or x itself. No samples: the statistics
 // are NaN.
+//
+// y and grad_x are infinite where they are beyond the range of Compute<T>, and else finite: a scale
+// may be beyond it, and epsilon as small as a double. (A variance below the range of Compute<T> is
+// 0 when it is given back.)
 #pragma once
 
 #include "fastreg/dtype.h"
