@@ -136,6 +136,7 @@ void test_penalty(const Tables& tables, Failures& failures);
 void test_dropout(const Tables& tables, Failures& failures);
 void test_batch_norm(const Tables& tables, Failures& failures);
 void test_batch_norm_channels(const Tables& tables, Failures& failures);
+void test_scratch(Failures& failures);
 
 }  // namespace test
 }  // namespace fastreg

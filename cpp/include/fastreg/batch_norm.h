@@ -21,6 +21,8 @@
 // y and grad_x are infinite where they are beyond the range of Compute<T>, and else finite: a scale
 // may be beyond it, and epsilon as small as a double. (A variance below the range of Compute<T> is
 // 0 when it is given back.)
+//
+// Beside its arguments a call takes no more memory than a quarter of x and 512 KiB for each thread.
 #pragma once
 
 #include "fastreg/dtype.h"
