@@ -14,7 +14,7 @@ import keras
 from sklearn.datasets import load_digits
 
 SIZE = 32
-# Of the first loss. Stock Keras sums the 131072 elements of a channel in float32: in float64 the loss
+# Of the first loss. Stock Keras sums 131072 elements of a channel in float32; in float64 the loss
 # is fastreg's. Training amplifies the difference.
 LOSS_TOLERANCE = 1e-5
 
