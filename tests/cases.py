@@ -38,6 +38,8 @@ LARGE = 2**24 + 3
 OFFSETS = (0, 4, 8, 24)
 
 FACTORS = ((0.01, 0.0), (0.0, 0.01), (0.013, 0.7), (0.0, 0.0))
+# Beyond the range of float32, or of float64 when it is doubled.
+LARGE_FACTORS = ((1e39, 0.0), (0.0, 2e38), (1e39, 2e38), (0.0, 1.7e308), (1e308, 1e308))
 RATES = (0.0, 1e-3, 0.1, 0.3, 0.5, 0.75, 0.9, 0.999, 1.0)
 SEEDS = (
     0,
@@ -113,6 +115,19 @@ def awkward(shape, dtype, seed=0):
     places = np.arange(2, x.size, 5)
     x[places] = np.resize(specials, places.size)
     return x.reshape(shape)
+
+
+def extremes(dtype):
+    """(x, gamma, epsilon) whose gamma / sqrt(variance + epsilon) may be beyond the dtype.
+
+    The last channel is constant.
+    """
+    largest = float(finfo(statistics_dtype(dtype)).max)
+    for std, epsilon in ((0.03, 1e-3), (1e-3, 1e-12), (0.0, 1e-300), (0.0, 5e-324)):
+        x = normal((50, 7), dtype, mean=1.0, std=std)
+        x[:, -1] = 3
+        for gamma in (largest, -largest / 2, largest / 1e8, 1.0):
+            yield x, np.full(7, gamma, statistics_dtype(dtype)), epsilon
 
 
 def specials(dtype):

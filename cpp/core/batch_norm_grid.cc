@@ -14,6 +14,9 @@ namespace {
 // Rows at least this wide fill their vectors.
 constexpr int64_t kWideRow = 64;
 
+// Of a channel in a part, so that partial sums are a small part of x.
+constexpr int64_t kMinSamples = 128;
+
 // How many rows are seen as one. Narrow ones are widened to fill their vectors; others so that each
 // begins on a border of 64 bytes, if there are so many that the copies of channels cost little.
 int64_t fold_of(int64_t rows, int64_t channels) {
@@ -28,26 +31,31 @@ int64_t fold_of(int64_t rows, int64_t channels) {
 
 }  // namespace
 
-BatchNormGrid::BatchNormGrid(const BatchNormShape& shape, bool is_weighted)
-    : channels_(shape.channels), outer_(shape.outer), width_(shape.channels), inner_(shape.inner) {
-  if (shape.size() == 0) {
+BatchNormGrid::BatchNormGrid(const ChannelSlab& slab, bool is_weighted)
+    : row_(slab.of),
+      channels_(slab.shape.channels),
+      outer_(slab.shape.outer),
+      width_(slab.shape.channels),
+      inner_(slab.shape.inner) {
+  if (slab.shape.size() == 0) {
     outer_ = 0;
     inner_ = 1;
     return;
   }
-  if (channels_ == 1) {
-    inner_ = shape.samples();
+  if (row_ == 1) {
+    inner_ = slab.shape.samples();
     outer_ = 1;
   }
   if (inner_ > 1) {
     cut_runs();
     return;
   }
-  if (!is_weighted) {
+  if (!is_weighted && slab.is_all()) {
     const int64_t fold = fold_of(outer_, channels_);
     last_row_width_ = outer_ % fold * channels_;
     outer_ /= fold;
     width_ *= fold;
+    row_ = width_;
   }
   cut_rows();
 }
@@ -55,23 +63,29 @@ BatchNormGrid::BatchNormGrid(const BatchNormShape& shape, bool is_weighted)
 // Narrow blocks where there are few rows, so that there is work for several threads; else blocks
 // of whole pages and of so many rows that the partial sums are small beside them.
 void BatchNormGrid::cut_rows() {
-  constexpr int64_t kMinRows = 128, kMaxChannels = 1024, kManyParts = 8;
-  outer_step_ = std::max(kMinRows, kChunk / width_);
+  constexpr int64_t kMaxChannels = 1024, kManyParts = 8;
+  outer_step_ = block_step_ = std::max(kMinSamples, kChunk / row_);
   const bool has_many_parts = ceil_div(outer_, outer_step_) >= kManyParts;
   const int64_t fitting = ceil_div(kChunk / std::min(outer_, outer_step_), kWideRow) * kWideRow;
   channel_step_ = std::min(width_, has_many_parts ? kMaxChannels : std::max(kWideRow, fitting));
+  block_channels_ = channel_step_;
 }
 
+// Blocks are read in the order of memory. Where they have too few samples, several make a part.
 void BatchNormGrid::cut_runs() {
   inner_step_ = std::min(inner_, kChunk);
   const int64_t fitting = std::clamp<int64_t>(kChunk / inner_step_, 1, width_);
-  channel_step_ = ceil_div(width_, ceil_div(width_, fitting));
-  outer_step_ = std::max<int64_t>(1, kChunk / (inner_step_ * width_));
+  block_step_ = std::max<int64_t>(1, kChunk / (inner_step_ * row_));
+  const int64_t blocks = ceil_div(kMinSamples, block_step_ * inner_step_);
+  outer_step_ = blocks * block_step_;
+  const auto evenly = [&](int64_t most) { return ceil_div(width_, ceil_div(width_, most)); };
+  block_channels_ = evenly(fitting);
+  channel_step_ = blocks > 1 ? evenly(std::min(fitting, kMostGrouped)) : block_channels_;
 }
 
-BatchNormBlock BatchNormGrid::block(int64_t task) const {
+BatchNormBlock BatchNormGrid::all_blocks(int64_t task) const {
   if (task == full_parts() * channel_parts()) {
-    return {outer_, outer_ + 1, 0, last_row_width_, 0, 1, width_, inner_};
+    return {outer_, outer_ + 1, 0, last_row_width_, 0, 1, row_, inner_};
   }
   const int64_t channel = task % channel_parts() * channel_step_;
   const int64_t inner = part(task) % inner_parts() * inner_step_;
@@ -79,7 +93,7 @@ BatchNormBlock BatchNormGrid::block(int64_t task) const {
   return {outer,   std::min(outer_, outer + outer_step_),
           channel, std::min(width_, channel + channel_step_),
           inner,   std::min(inner_, inner + inner_step_),
-          width_,  inner_};
+          row_,    inner_};
 }
 
 // Lies in an accumulated sum from the first negative weight on.
@@ -100,11 +114,11 @@ SampleWeight sample_weight(const BatchNormShape& shape, const BatchNormWeights<S
           SampleWeight::kMaskEpsilon};
 }
 
-bool is_valid(const BatchNormGrid& grid, const SampleWeight& samples) {
+bool is_valid(const SampleWeight& samples, int64_t channels) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   if (samples.per_channel == nullptr) return samples.weight < kInfinity;
   bool valid = true;
-  for (int64_t channel = 0; channel < grid.channels(); ++channel) {
+  for (int64_t channel = 0; channel < channels; ++channel) {
     valid &= samples.per_channel[channel] < kInfinity;
   }
   return valid;

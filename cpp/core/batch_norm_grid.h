@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// How batch normalization is cut into tasks, and the per-channel arrays that go with the cut. All
-// of it depends on the shape alone.
+// How batch normalization is cut into tasks. All of it depends on the shape alone.
 #pragma once
 
 #include <algorithm>
 
 #include "core/cache_line.h"
-#include "core/scratch.h"
-#include "fastreg/batch_norm.h"
+#include "core/channel_slabs.h"
 #include "kernels/batch_norm_channels.h"
 
 namespace fastreg {
@@ -17,7 +15,18 @@ namespace fastreg {
 // channel has `fold` copies. Weighted rows are not folded.
 class BatchNormGrid {
  public:
-  BatchNormGrid(const BatchNormShape& shape, bool is_weighted);
+  // How many channels have sums of several blocks added at a time.
+  static constexpr int64_t kMostGrouped = 1024;
+
+  BatchNormGrid(const ChannelSlab& slab, bool is_weighted);
+
+  // The same for what sums nothing: each block is a task, as wide as it may be.
+  BatchNormGrid of_blocks() const {
+    BatchNormGrid grid = *this;
+    grid.outer_step_ = block_step_;
+    grid.channel_step_ = block_channels_;
+    return grid;
+  }
 
   int64_t channels() const { return channels_; }
   int64_t width() const { return width_; }  // channels and their copies
@@ -25,65 +34,37 @@ class BatchNormGrid {
   // Blocks of different parts hold different samples of the same channels.
   int64_t parts() const { return full_parts() + has_last_row(); }
   int64_t part(int64_t task) const { return task / channel_parts(); }
-  BatchNormBlock block(int64_t task) const;
+  // body(block) for the blocks of a task, in the order of their samples.
+  template <typename Body>
+  void for_blocks(int64_t task, Body body) const {
+    BatchNormBlock block = all_blocks(task);
+    for (const int64_t end = block.outer_end; block.outer_begin < end;
+         block.outer_begin = block.outer_end) {
+      block.outer_end = std::min(end, block.outer_begin + block_step_);
+      body(block);
+    }
+  }
   bool has_last_row() const { return last_row_width_ > 0; }
   int64_t size() const { return (outer_ * width_ + last_row_width_) * inner_; }
   // Whether blocks of an aligned array of T begin on borders of 64 bytes, in each of their rows.
   template <typename T>
   bool is_aligned() const {
-    return (inner_ > 1 ? inner_ : width_) % kInLine<T> == 0;
+    return (inner_ > 1 ? inner_ : row_) % kInLine<T> == 0;
   }
 
  private:
   int64_t inner_parts() const { return ceil_div(inner_, inner_step_); }
   int64_t full_parts() const { return ceil_div(outer_, outer_step_) * inner_parts(); }
   int64_t channel_parts() const { return ceil_div(width_, channel_step_); }
+  BatchNormBlock all_blocks(int64_t task) const;
   void cut_rows();
   void cut_runs();
 
+  // The width, or how far rows lie apart where they are wider than the slab.
+  int64_t row_;
   int64_t channels_, outer_, width_, inner_, last_row_width_ = 0;
   int64_t outer_step_ = 1, channel_step_ = 1, inner_step_ = 1;
-};
-
-// `kArrays` arrays of one value per channel and per copy of it.
-template <typename S, int kArrays>
-class ChannelArrays {
- public:
-  explicit ChannelArrays(const BatchNormGrid& grid)
-      : channels_(grid.channels()),
-        width_(grid.width()),
-        stride_(ceil_div(width_, kInLine<S>) * kInLine<S>),
-        values_(kArrays * stride_) {}
-  S* operator[](int array) { return values_.data() + array * stride_; }
-  // Sets the copies as the channels themselves are set.
-  void repeat(int array) {
-    S* values = (*this)[array];
-    for (int64_t at = channels_; at < width_; ++at) values[at] = values[at - channels_];
-  }
-
- private:
-  int64_t channels_, width_, stride_;
-  Scratch<S> values_;
-};
-
-// kSums partial sums per part and channel, added in the order of the parts.
-template <int kSums>
-class PartialSums {
- public:
-  explicit PartialSums(const BatchNormGrid& grid)
-      : width_(grid.width()),
-        parts_(grid.parts()),
-        sums_(std::max<int64_t>(1, parts_) * kSums * width_) {
-    if (grid.has_last_row()) std::fill_n(of(parts_ - 1, 0), kSums * width_, 0.0);
-  }
-  double* of(int64_t part, int sum) { return sums_.data() + (part * kSums + sum) * width_; }
-  // Where the totals will be, one per true channel.
-  const double* total(int sum) { return of(0, sum); }
-  PartSums parts() { return {sums_.data(), parts_, kSums}; }
-
- private:
-  int64_t width_, parts_;
-  Scratch<double> sums_;
+  int64_t block_step_ = 1, block_channels_ = 1;  // of the outer axis and of the channels
 };
 
 // For weights per element the weights of the channels are to be filled in.
@@ -92,7 +73,7 @@ SampleWeight sample_weight(const BatchNormShape& shape, const BatchNormWeights<S
                            const Executor& executor);
 
 // Whether the weights that were summed are finite and at least 0: kernels count others as NaN.
-bool is_valid(const BatchNormGrid& grid, const SampleWeight& samples);
+bool is_valid(const SampleWeight& samples, int64_t channels);
 
 // body(range of true channels) for all of them.
 template <typename Body>

@@ -29,11 +29,11 @@ double evaluate(const T* w, int64_t n, double l1, double l2, bool wants_penalty,
   for_each_chunk(n, executor, [&](int64_t chunk, int64_t begin, int64_t size) {
     if (has_one_pass) {
       partial[chunk] =
-          kernel.sums_and_gradient(w + begin, size, terms, l1, 2.0 * l2, gradient + begin, stores);
+          kernel.sums_and_gradient(w + begin, size, terms, l1, l2, gradient + begin, stores);
       return;
     }
     if (wants_penalty) partial[chunk] = kernel.sums(w + begin, size, terms);
-    if (gradient) kernel.gradient(w + begin, size, terms, l1, 2.0 * l2, gradient + begin, stores);
+    if (gradient) kernel.gradient(w + begin, size, terms, l1, l2, gradient + begin, stores);
   });
   PenaltySums total = {0.0, 0.0};
   for (int64_t chunk = 0; wants_penalty && chunk < chunk_count(n); ++chunk) {

@@ -2,6 +2,7 @@
 #include "kernels/batch_norm.h"
 
 #include "kernels/channel_sums.h"
+#include "kernels/factors.h"
 #include "kernels/families.h"
 #include "kernels/layout.h"
 
@@ -65,24 +66,41 @@ void moments(const BatchNormBlock& block, const T* x, const BatchNormWeights<Com
   });
 }
 
-template <typename T>
-void normalize(const BatchNormBlock& block, const T* x,
-               const NormalizeCoefficients<const Compute<T>*>& coefficients, T* y,
-               Stores stores) noexcept {
+template <bool kHasFactors, typename V, typename Channel, typename S>
+inline V factor_at(Channel channel, const S* factors) {
+  if constexpr (kHasFactors) return channel(factors);
+  return V::all(1);
+}
+
+template <typename T, bool kHasFactors>
+void normalize_with(const BatchNormBlock& block, const T* x,
+                    const NormalizeCoefficients<const Compute<T>*>& coefficients, T* y,
+                    Stores stores) {
   using V = Vec<Compute<T>>;
   using Channel = NormalizeCoefficients<V>;
   for_each<V, 1>(
       block, stores,
       [=](auto channel) {
         return Channel{channel(coefficients.mean), channel(coefficients.mean_rest),
-                       channel(coefficients.scale), channel(coefficients.offset)};
+                       channel(coefficients.scale), channel(coefficients.offset),
+                       factor_at<kHasFactors, V>(channel, coefficients.scale_factor)};
       },
       [=](const Channel& c, Place place, auto, auto lanes) {
         const int64_t index = place.index;
         prefetch<V::kLanes * sizeof(T)>(x + place.later);
         const V centered = (V::load(x + index, lanes) - c.mean) - c.mean_rest;
-        (centered * c.scale + c.offset).store(y + index, lanes);
+        const V scaled = product<kHasFactors>(centered, c.scale, c.scale_factor);
+        (scaled + c.offset).store(y + index, lanes);
       });
+}
+
+template <typename T>
+void normalize(const BatchNormBlock& block, const T* x,
+               const NormalizeCoefficients<const Compute<T>*>& coefficients, T* y,
+               Stores stores) noexcept {
+  with_factors(coefficients.scale_factor, [&](auto has_factors) {
+    normalize_with<T, decltype(has_factors)::value>(block, x, coefficients, y, stores);
+  });
 }
 
 template <typename T, Weighted kWeighted>
@@ -120,7 +138,7 @@ void gradient_sums(const BatchNormBlock& block, const T* grad, const T* x,
   });
 }
 
-template <typename T, Weighted kWeighted>
+template <typename T, Weighted kWeighted, bool kHasFactors>
 void gradient_of(const BatchNormBlock& block, const T* grad, const T* x, const Compute<T>* weights,
                  const GradientCoefficients<const Compute<T>*>& coefficients, T* grad_x,
                  Stores stores) {
@@ -129,9 +147,15 @@ void gradient_of(const BatchNormBlock& block, const T* grad, const T* x, const C
   for_each<V, 2>(
       block, stores,
       [=](auto channel) {
-        return Channel{channel(coefficients.scale), channel(coefficients.grad_mean),
-                       channel(coefficients.mean),  channel(coefficients.mean_rest),
-                       channel(coefficients.slope), channel(coefficients.offset)};
+        return Channel{channel(coefficients.scale),
+                       channel(coefficients.grad_mean),
+                       channel(coefficients.mean),
+                       channel(coefficients.mean_rest),
+                       channel(coefficients.slope),
+                       channel(coefficients.offset),
+                       factor_at<kHasFactors, V>(channel, coefficients.scale_factor),
+                       factor_at<kHasFactors, V>(channel, coefficients.slope_factor),
+                       factor_at<kHasFactors, V>(channel, coefficients.factor)};
       },
       [=](const Channel& c, Place place, auto sample, auto lanes) {
         const int64_t index = place.index;
@@ -139,16 +163,16 @@ void gradient_of(const BatchNormBlock& block, const T* grad, const T* x, const C
         prefetch<V::kLanes * sizeof(T)>(grad + place.later);
         const V g = V::load(grad + index, lanes);
         const V centered = (V::load(x + index, lanes) - c.mean) - c.mean_rest;
-        const V through_statistics = centered * c.slope - c.offset;
-        V result;
-        if constexpr (kWeighted == Weighted::kNot) {
-          result = c.scale * (g - c.grad_mean) - through_statistics;
-        } else {
+        const V sloped = times<kHasFactors>(centered, c.slope_factor) * c.slope;
+        V grad_mean = c.grad_mean, through_statistics = sloped - c.offset;
+        if constexpr (kWeighted != Weighted::kNot) {
           const V weight = weight_at<V, kWeighted>(weights, index, sample, lanes);
-          result = c.scale * (g - weight * c.grad_mean) -
-                   weight * where_nonzero(weight, through_statistics);
+          if constexpr (kHasFactors) grad_mean = where_nonzero(weight, grad_mean);  // infinite?
+          grad_mean = weight * grad_mean;
+          through_statistics = weight * where_nonzero(weight, through_statistics);
         }
-        result.store(grad_x + index, lanes);
+        const V direct = times<kHasFactors>(g - grad_mean, c.scale_factor) * c.scale;
+        times<kHasFactors>(direct - through_statistics, c.factor).store(grad_x + index, lanes);
       });
 }
 
@@ -157,9 +181,11 @@ void gradient(const BatchNormBlock& block, const T* grad, const T* x,
               const BatchNormWeights<Compute<T>>& weights,
               const GradientCoefficients<const Compute<T>*>& coefficients, T* grad_x,
               Stores stores) noexcept {
-  with_kind(weights, [&](auto kind) {
-    gradient_of<T, decltype(kind)::value>(block, grad, x, weights.values, coefficients, grad_x,
-                                          stores);
+  with_factors(coefficients.scale_factor, [&](auto has_factors) {
+    with_kind(weights, [&](auto kind) {
+      gradient_of<T, decltype(kind)::value, decltype(has_factors)::value>(
+          block, grad, x, weights.values, coefficients, grad_x, stores);
+    });
   });
 }
 

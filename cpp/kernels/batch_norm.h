@@ -32,10 +32,13 @@ struct GradientSums {
   double* weights;        // sum of weight, only for weights per element
 };
 
+// Scale and slope have factors (kernels/factors.h), null where all of them are 1.
+
 // y = ((x - mean) - mean_rest) * scale + offset
 template <typename Value>
 struct NormalizeCoefficients {
   Value mean, mean_rest, scale, offset;
+  Value scale_factor;
 };
 
 // grad_x = scale * (grad - weight * grad_mean)
@@ -43,6 +46,7 @@ struct NormalizeCoefficients {
 template <typename Value>
 struct GradientCoefficients {
   Value scale, grad_mean, mean, mean_rest, slope, offset;
+  Value scale_factor, slope_factor, factor;  // all null or none; the last one multiplies the sum
 };
 
 template <typename T>

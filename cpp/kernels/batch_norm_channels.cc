@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/batch_norm_channels.h"
 
+#include "kernels/channel_loops.h"
 #include "kernels/families.h"
-#include "kernels/loops.h"
 
 namespace fastreg {
 namespace FASTREG_KERNEL_ISA {
@@ -12,50 +12,6 @@ using V = Vec<double>;
 
 V rounded(V value, const float*) { return rounded_to_float(value); }
 V rounded(V value, const double*) { return value; }
-
-V clamped(V value, const double*) { return value; }
-V clamped(V value, const float*) {
-  constexpr double kMax = 0x1.fffffep127;
-  const V finite = at_least(V::all(-kMax), at_most(V::all(kMax), value));
-  const V is_infinite = abs(value) - V::all(1.7976931348623157e308);
-  return where_positive(is_infinite, value, finite);
-}
-
-// Where a vector lies among the channels.
-template <typename Lanes>
-struct Channels {
-  const ChannelRange& range;
-  int64_t first;
-  Lanes lanes;
-
-  template <typename S>
-  V load(const S* values) const {
-    return V::load(values + first, lanes);
-  }
-  template <typename S>
-  V load_or(const S* values, double otherwise) const {
-    return values == nullptr ? V::all(otherwise) : load(values);
-  }
-  template <typename S>
-  void store(V value, S* values) const {
-    value.store(values + first, lanes);
-  }
-  // To the copies too.
-  template <typename S>
-  void spread(V value, S* values) const {
-    value = clamped(value, values);
-    for (int64_t at = first; at < range.width; at += range.channels) {
-      value.store(values + at, lanes);
-    }
-  }
-};
-
-template <typename Body>
-inline void for_each(const ChannelRange& range, Body body) {
-  map<V>(range.end - range.begin, [&](int64_t i, auto lanes) {
-    body(Channels<decltype(lanes)>{range, range.begin + i, lanes});
-  });
-}
 
 void add_up(const ChannelRange& range, const PartSums& sums) noexcept {
   if (sums.parts == 1 && range.width == range.channels) return;
@@ -73,14 +29,17 @@ void add_up(const ChannelRange& range, const PartSums& sums) noexcept {
   });
 }
 
+// Returns what is positive where a coefficient is beyond the range of S, as do those below.
 template <typename S, typename At>
-inline void set_normalization(At at, V mean, V mean_rest, V variance, const Affine<S>& affine,
-                              const NormalizeCoefficients<S*>& coefficients) {
-  const V std = sqrt(variance + V::all(affine.epsilon));
+inline V set_normalization(At at, V mean, V mean_rest, V variance, const Affine<S>& affine,
+                           const NormalizeCoefficients<S*>& coefficients) {
+  const V std = sqrt(variance + V::all(affine.epsilon)), gamma = at.load_or(affine.gamma, 1.0);
+  const auto scale = Factored<S>::of(gamma / std, divided<S>(divided<S>(gamma)) / std);
   at.spread(mean, coefficients.mean);
   at.spread(mean_rest, coefficients.mean_rest);
-  at.spread(at.load_or(affine.gamma, 1.0) / std, coefficients.scale);
+  at.spread(scale, coefficients.scale, coefficients.scale_factor);
   at.spread(at.load_or(affine.beta, 0.0), coefficients.offset);
+  return scale.beyond;
 }
 
 template <typename S, typename At>
@@ -94,11 +53,11 @@ inline void update_moving(At at, V weight, V mean, V variance, const MovingStati
 }
 
 template <typename S>
-void statistics(const ChannelRange& range, const Moments& moments, const SampleWeight& samples,
+bool statistics(const ChannelRange& range, const Moments& moments, const SampleWeight& samples,
                 const Affine<S>& affine, const Statistics<S>& out,
                 const NormalizeCoefficients<S*>& coefficients) noexcept {
   const V excess = V::all(samples.excess), two = V::all(2.0);
-  for_each(range, [&](auto at) {
+  return any_positive(range, [&](auto at) {
     const V weight = at.load_or(samples.per_channel, samples.weight);
     const V count = weight + excess;
     const V k = at.load(moments.shift), sum = at.load(moments.sum);
@@ -110,43 +69,76 @@ void statistics(const ChannelRange& range, const Moments& moments, const SampleW
     at.store(mean, out.mean);
     at.store(variance, out.variance);
     if (out.moving) update_moving(at, weight, k + d, variance, *out.moving);
-    set_normalization(at, mean, (k - mean) + d, variance, affine, coefficients);
+    return set_normalization(at, mean, (k - mean) + d, variance, affine, coefficients);
   });
 }
 
 template <typename S, typename Given>
-void normalization(const ChannelRange& range, const Given* means, const Given* variances,
+bool normalization(const ChannelRange& range, const Given* means, const Given* variances,
                    const Affine<S>& affine,
                    const NormalizeCoefficients<S*>& coefficients) noexcept {
-  for_each(range, [&](auto at) {
+  return any_positive(range, [&](auto at) {
     const V exact = at.load_or(means, 0.0);
     const V mean = rounded(exact, coefficients.mean);
-    set_normalization(at, mean, exact - mean, at.load(variances), affine, coefficients);
+    return set_normalization(at, mean, exact - mean, at.load(variances), affine, coefficients);
   });
 }
 
+// What the gradient by the samples of a channel is made of.
+struct OfChannel {
+  V share, excess;  // 1 / count; what the count has beyond the weight of the samples
+  V mean, mean_rest, gamma, inv_std;
+  V grad, grad_centered;       // sums of the gradient and of its product with x - mean
+  V grad_mean, grad_variance;  // what else depends on the statistics
+};
+
 // x acts on y directly, through the mean, and through the variance: of the last two a sample gets
 // its share, 1 / count. The weighted sum of x - mean is mean * excess, as the mean is divided by
-// the count.
+// the count. In a constant channel grad_centered is 0, whatever inv_std.
 template <typename S, typename At>
-inline void set_gradient(At at, V share, V excess, V mean, V mean_rest, V scale, V sum_grad,
-                         V grad_mean, V by_variance, const GradientCoefficients<S*>& coefficients) {
-  const V twice = V::all(2.0) * by_variance;
-  at.spread(scale, coefficients.scale);
-  at.spread(sum_grad * share, coefficients.grad_mean);
-  at.spread(mean, coefficients.mean);
-  at.spread(mean_rest, coefficients.mean_rest);
-  at.spread(V::zero() - twice * share, coefficients.slope);
-  at.spread((grad_mean - twice * (mean + mean_rest) * excess * share) * share, coefficients.offset);
+inline V set_gradient(At at, const OfChannel& c, const GradientCoefficients<S*>& coefficients) {
+  const V scale = c.gamma * c.inv_std;
+  const V by_normalized = V::all(0.5) * scale * c.inv_std * c.inv_std * c.grad_centered;
+  const V twice = V::all(2.0) * (c.grad_variance - where_nonzero(c.grad_centered, by_normalized));
+  const V by_excess = twice * (c.mean + c.mean_rest) * c.excess * c.share;
+
+  const auto factored_scale = Factored<S>::of(scale, divided<S>(divided<S>(c.gamma)) * c.inv_std);
+  const V of_normalized = c.gamma * (c.inv_std * c.grad_centered * c.share);
+  const V inv_std = divided<S>(c.inv_std);
+  const auto slope =
+      Factored<S>::of(V::zero() - twice * c.share,
+                      inv_std * (inv_std * of_normalized) -
+                          divided<S>(divided<S>(V::all(2.0) * c.grad_variance * c.share)));
+  const V grad_mean = c.grad * c.share;
+  const V offset = (c.grad_mean - where_nonzero(c.excess, by_excess)) * c.share;
+
+  // If one of them has a factor, the others are divided by what multiplies their sum.
+  const V beyond = where_positive(factored_scale.beyond, factored_scale.beyond, slope.beyond);
+  const auto divided_by_last = [&](V value) {
+    return where_positive(beyond, divided<S>(value), value);
+  };
+  const auto of_sum = [&](const Factored<S>& c) {
+    return where_positive(c.beyond, c.value, divided_by_last(c.value));
+  };
+  at.spread(of_sum(factored_scale), coefficients.scale);
+  at.spread(factored_scale.factor, coefficients.scale_factor);
+  at.spread(grad_mean, coefficients.grad_mean);
+  at.spread(c.mean, coefficients.mean);
+  at.spread(c.mean_rest, coefficients.mean_rest);
+  at.spread(of_sum(slope), coefficients.slope);
+  at.spread(slope.factor, coefficients.slope_factor);
+  at.spread(divided_by_last(offset), coefficients.offset);
+  at.spread(where_positive(beyond, V::all(kFactor<S>), V::all(1.0)), coefficients.factor);
+  const V mean_is_beyond = Factored<S>::of(grad_mean, V::zero()).beyond;
+  return where_positive(beyond, beyond, mean_is_beyond);
 }
 
 template <typename S>
-void gradient(const ChannelRange& range, const GradientMoments<S>& moments,
+bool gradient(const ChannelRange& range, const GradientMoments<S>& moments,
               const SampleWeight& samples, S* grad_gamma, S* grad_beta,
               const GradientCoefficients<S*>& coefficients) noexcept {
-  const V excess = V::all(samples.excess), epsilon = V::all(moments.epsilon);
-  const V one = V::all(1.0), half = V::all(0.5);
-  for_each(range, [&](auto at) {
+  const V excess = V::all(samples.excess), epsilon = V::all(moments.epsilon), one = V::all(1.0);
+  return any_positive(range, [&](auto at) {
     const V count = at.load_or(samples.per_channel, samples.weight) + excess;
     const V share = one / count;
     const V mean = at.load(moments.mean), sum_grad = at.load(moments.grad);
@@ -158,30 +150,29 @@ void gradient(const ChannelRange& range, const GradientMoments<S>& moments,
     // Without samples the variance is NaN, and nothing depends on gamma.
     at.store(where_positive(count, inv_std * sum_grad_centered, V::zero()), grad_gamma);
     at.store(sum_grad, grad_beta);
-
-    const V scale = at.load_or(moments.gamma, 1.0) * inv_std;
-    const V by_variance = at.load_or(moments.grad_variance, 0.0) -
-                          half * scale * inv_std * inv_std * sum_grad_centered;
-    set_gradient(at, share, excess, mean, rest, scale, sum_grad, at.load_or(moments.grad_mean, 0.0),
-                 by_variance, coefficients);
+    return set_gradient(at,
+                        {share, excess, mean, rest, at.load_or(moments.gamma, 1.0), inv_std,
+                         sum_grad, sum_grad_centered, at.load_or(moments.grad_mean, 0.0),
+                         at.load_or(moments.grad_variance, 0.0)},
+                        coefficients);
   });
 }
 
 template <typename S>
-void merged_gradient(const ChannelRange& range, const MergedGradientMoments<S>& moments,
+bool merged_gradient(const ChannelRange& range, const MergedGradientMoments<S>& moments,
                      const SampleWeight& samples,
                      const GradientCoefficients<S*>& coefficients) noexcept {
-  const V excess = V::all(samples.excess), epsilon = V::all(moments.epsilon);
-  const V one = V::all(1.0), minus_half = V::all(-0.5);
-  for_each(range, [&](auto at) {
+  const V excess = V::all(samples.excess), epsilon = V::all(moments.epsilon), one = V::all(1.0);
+  return any_positive(range, [&](auto at) {
     const V share = one / (at.load_or(samples.per_channel, samples.weight) + excess);
     const V exact = at.load(moments.mean);
     const V mean = rounded(exact, coefficients.mean);
     const V inv_std = one / sqrt(at.load(moments.variance) + epsilon);
-    const V scale = at.load_or(moments.gamma, 1.0) * inv_std;
-    const V by_variance = minus_half * scale * inv_std * inv_std * at.load(moments.grad_centered);
-    set_gradient(at, share, excess, mean, exact - mean, scale, at.load(moments.grad), V::zero(),
-                 by_variance, coefficients);
+    return set_gradient(
+        at,
+        {share, excess, mean, exact - mean, at.load_or(moments.gamma, 1.0), inv_std,
+         at.load(moments.grad), at.load(moments.grad_centered), V::zero(), V::zero()},
+        coefficients);
   });
 }
 

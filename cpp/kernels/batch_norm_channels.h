@@ -66,25 +66,26 @@ struct MergedGradientMoments {
   double epsilon;
 };
 
-// A finite coefficient stays finite in S: a scale beyond its range must leave 0 at 0.
+// Those that set coefficients return whether factors matter: whether one is not 1, or the mean of
+// the gradients is beyond the range of S.
 template <typename S>
 struct BatchNormChannelKernels {
   void (*add_up)(const ChannelRange& range, const PartSums& sums) noexcept;
   // The mean that is returned is rounded; the coefficients carry what it lacks.
-  void (*statistics)(const ChannelRange& range, const Moments& moments, const SampleWeight& samples,
+  bool (*statistics)(const ChannelRange& range, const Moments& moments, const SampleWeight& samples,
                      const Affine<S>& affine, const Statistics<S>& statistics,
                      const NormalizeCoefficients<S*>& coefficients) noexcept;
   // By statistics that are given; mean null: 0.
-  void (*normalization)(const ChannelRange& range, const S* mean, const S* variance,
+  bool (*normalization)(const ChannelRange& range, const S* mean, const S* variance,
                         const Affine<S>& affine,
                         const NormalizeCoefficients<S*>& coefficients) noexcept;
-  void (*merged_normalization)(const ChannelRange& range, const double* mean,
+  bool (*merged_normalization)(const ChannelRange& range, const double* mean,
                                const double* variance, const Affine<S>& affine,
                                const NormalizeCoefficients<S*>& coefficients) noexcept;
-  void (*gradient)(const ChannelRange& range, const GradientMoments<S>& moments,
+  bool (*gradient)(const ChannelRange& range, const GradientMoments<S>& moments,
                    const SampleWeight& samples, S* grad_gamma, S* grad_beta,
                    const GradientCoefficients<S*>& coefficients) noexcept;
-  void (*merged_gradient)(const ChannelRange& range, const MergedGradientMoments<S>& moments,
+  bool (*merged_gradient)(const ChannelRange& range, const MergedGradientMoments<S>& moments,
                           const SampleWeight& samples,
                           const GradientCoefficients<S*>& coefficients) noexcept;
 };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/penalty.h"
 
+#include "kernels/factors.h"
 #include "kernels/families.h"
-#include "kernels/loops.h"
 
 namespace fastreg {
 namespace FASTREG_KERNEL_ISA {
@@ -14,13 +14,34 @@ constexpr int64_t kBlock = 4096;
 // Elements: two pages of floats, because sums wait for memory and nothing else.
 constexpr int64_t kAhead = 2048;
 
+// A coefficient of the gradient, in all lanes.
+template <typename V>
+struct Coefficient {
+  V value, factor;
+  bool has_factor;
+
+  Coefficient(double given, double times) {
+    using S = typename V::Value;
+    using Wide = Vec<double>;
+    const Wide all = Wide::all(given), scale = Wide::all(times);
+    const auto factored = Factored<S>::of(all * scale, divided<S>(divided<S>(all)) * scale);
+    S lanes[2][Wide::kLanes];
+    factored.value.store(lanes[0], Whole{});
+    factored.factor.store(lanes[1], Whole{});
+    value = V::all(lanes[0][0]);
+    factor = V::all(lanes[1][0]);
+    has_factor = lanes[1][0] != S(1);
+  }
+};
+
 // The vector of a * sign(w) + b * w with the terms wanted.
-template <int kTerms, typename V>
-inline V gradient_of(V w, V a, V b) {
-  if constexpr (kTerms == kL1) return a * sign(w);
-  if constexpr (kTerms == kL2) return b * w;
-  if constexpr (kTerms == (kL1 | kL2)) return a * sign(w) + b * w;
-  return V::zero();
+template <int kTerms, bool kHasFactors, typename V>
+inline V gradient_of(V w, const Coefficient<V>& a, const Coefficient<V>& b) {
+  const auto of_l1 = [&] { return product<kHasFactors>(sign(w), a.value, a.factor); };
+  const auto of_l2 = [&] { return product<kHasFactors>(w, b.value, b.factor); };
+  if constexpr (kTerms == kL1) return of_l1();
+  if constexpr (kTerms == kL2) return of_l2();
+  return of_l1() + of_l2();
 }
 
 // V chooses the precision of the lanes. also(i, vector at i, lanes) goes along.
@@ -73,21 +94,26 @@ PenaltySums sums_of(const T* w, int64_t n) {
   return checked<kTerms>(sums_in<Vec<Compute<T>>, kTerms>(w, n, kNothingElse), w, n);
 }
 
-template <typename T, int kTerms>
+template <typename T, int kTerms, bool kHasFactors>
 struct Gradient {
   using V = Vec<Compute<T>>;
-  V a, b;
+  Coefficient<V> a, b;
   T* gradient;
 
-  Gradient(double a, double b, T* gradient)
-      : a(V::all(static_cast<Compute<T>>(a))),
-        b(V::all(static_cast<Compute<T>>(b))),
-        gradient(gradient) {}
   template <typename Lanes>
   void operator()(int64_t i, V w, Lanes lanes) const {
-    gradient_of<kTerms>(w, a, b).store(gradient + i, lanes);
+    gradient_of<kTerms, kHasFactors>(w, a, b).store(gradient + i, lanes);
   }
 };
+
+// Calls f with what puts the gradient.
+template <typename T, int kTerms, typename F>
+inline auto with_gradient(double l1, double l2, T* gradient, F f) {
+  using V = Vec<Compute<T>>;
+  const Coefficient<V> a(l1, 1.0), b(l2, 2.0);
+  if (a.has_factor || b.has_factor) return f(Gradient<T, kTerms, true>{a, b, gradient});
+  return f(Gradient<T, kTerms, false>{a, b, gradient});
+}
 
 // Calls f with the terms as a type; none are not among them.
 template <typename F>
@@ -109,30 +135,32 @@ PenaltySums sums(const T* w, int64_t n, int terms) noexcept {
 }
 
 template <typename T>
-void gradient(const T* w, int64_t n, int terms, double a, double b, T* gradient,
+void gradient(const T* w, int64_t n, int terms, double l1, double l2, T* gradient,
               Stores stores) noexcept {
   using V = Vec<Compute<T>>;
   if (terms == kNoPenalty) {
     return map<V>(n, [=](int64_t i, auto lanes) { V::zero().store(gradient + i, lanes); });
   }
   with_terms(terms, [=](auto kind) {
-    const Gradient<T, decltype(kind)::value> put(a, b, gradient);
-    with_stores(stores, [=](auto whole) {
-      map<V>(n, [=](int64_t i, auto lanes) { put(i, V::load(w + i, lanes), lanes); }, whole);
+    with_gradient<T, decltype(kind)::value>(l1, l2, gradient, [=](auto put) {
+      with_stores(stores, [=](auto whole) {
+        map<V>(n, [=](int64_t i, auto lanes) { put(i, V::load(w + i, lanes), lanes); }, whole);
+      });
     });
   });
 }
 
 template <typename T>
-PenaltySums sums_and_gradient(const T* w, int64_t n, int terms, double a, double b, T* gradient,
+PenaltySums sums_and_gradient(const T* w, int64_t n, int terms, double l1, double l2, T* gradient,
                               Stores stores) noexcept {
   return with_terms(terms, [=](auto kind) {
     constexpr int kTerms = decltype(kind)::value;
-    const Gradient<T, kTerms> put(a, b, gradient);
-    PenaltySums sums;
-    with_stores(stores,
-                [&](auto whole) { sums = sums_in<Vec<Compute<T>>, kTerms>(w, n, put, whole); });
-    return checked<kTerms>(sums, w, n);
+    return with_gradient<T, kTerms>(l1, l2, gradient, [=](auto put) {
+      PenaltySums sums;
+      with_stores(stores,
+                  [&](auto whole) { sums = sums_in<Vec<Compute<T>>, kTerms>(w, n, put, whole); });
+      return checked<kTerms>(sums, w, n);
+    });
   });
 }
 

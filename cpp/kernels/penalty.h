@@ -19,12 +19,13 @@ template <typename T>
 struct PenaltyKernels {
   // Sums of the terms wanted, 0 for the others.
   PenaltySums (*sums)(const T* w, int64_t n, int terms) noexcept;
-  // gradient = a * sign(w) + b * w, without the terms that are not wanted.
-  void (*gradient)(const T* w, int64_t n, int terms, double a, double b, T* gradient,
+  // gradient = l1 * sign(w) + 2 * l2 * w, without the terms that are not wanted. Infinite only
+  // where that is beyond the range of T: l1 and 2 * l2 may be.
+  void (*gradient)(const T* w, int64_t n, int terms, double l1, double l2, T* gradient,
                    Stores stores) noexcept;
   // Both from one load and one store an element; gradient is not w, and terms
   // are wanted.
-  PenaltySums (*sums_and_gradient)(const T* w, int64_t n, int terms, double a, double b,
+  PenaltySums (*sums_and_gradient)(const T* w, int64_t n, int terms, double l1, double l2,
                                    T* gradient, Stores stores) noexcept;
 };
 

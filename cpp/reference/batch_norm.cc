@@ -26,6 +26,12 @@ void clear(const BatchNormBlock& block, double* sum) {
   }
 }
 
+// There may be none.
+template <typename S>
+double factor_of(const S* factors, int64_t channel) {
+  return factors == nullptr ? 1.0 : factors[channel];
+}
+
 template <typename S>
 double weight_of(const BatchNormWeights<S>& weights, int64_t i, int64_t sample) {
   return weights.values == nullptr ? 1.0 : weights.values[weights.per_element ? i : sample];
@@ -54,7 +60,9 @@ void normalize(const BatchNormBlock& block, const T* x,
                const NormalizeCoefficients<const Compute<T>*>& k, T* y, Stores) noexcept {
   for_each(block, [&](int64_t c, int64_t i, int64_t) {
     const double centered = double{to_compute(x[i])} - k.mean[c] - k.mean_rest[c];
-    y[i] = from_compute<T>(static_cast<Compute<T>>(centered * k.scale[c] + k.offset[c]));
+    const double factor = factor_of(k.scale_factor, c);
+    const double scaled = centered * factor * k.scale[c] * factor;
+    y[i] = from_compute<T>(static_cast<Compute<T>>(scaled + k.offset[c]));
   });
 }
 
@@ -84,9 +92,12 @@ void gradient(const BatchNormBlock& block, const T* grad, const T* x,
   for_each(block, [&](int64_t c, int64_t i, int64_t sample) {
     const double weight = weight_of(weights, i, sample);
     const double centered = double{to_compute(x[i])} - k.mean[c] - k.mean_rest[c];
-    const double direct = k.scale[c] * (double{to_compute(grad[i])} - weight * k.grad_mean[c]);
-    const double through_statistics = weight == 0.0 ? 0.0 : centered * k.slope[c] - k.offset[c];
-    const double result = direct - weight * through_statistics;
+    const double grad_mean = weight == 0.0 ? 0.0 : weight * k.grad_mean[c];
+    const double from_mean = double{to_compute(grad[i])} - grad_mean;
+    const double direct = from_mean * factor_of(k.scale_factor, c) * k.scale[c];
+    const double sloped = centered * factor_of(k.slope_factor, c) * k.slope[c];
+    const double through_statistics = weight == 0.0 ? 0.0 : sloped - k.offset[c];
+    const double result = (direct - weight * through_statistics) * factor_of(k.factor, c);
     grad_x[i] = from_compute<T>(static_cast<Compute<T>>(result));
   });
 }

@@ -22,20 +22,21 @@ PenaltySums sums(const T* w, int64_t n, int terms) noexcept {
 }
 
 template <typename T>
-void gradient(const T* w, int64_t n, int terms, double a, double b, T* gradient, Stores) noexcept {
+void gradient(const T* w, int64_t n, int terms, double l1, double l2, T* gradient,
+              Stores) noexcept {
   for (int64_t i = 0; i < n; ++i) {
     const double x = to_compute(w[i]);
     const double sign = x > 0.0 ? 1.0 : x < 0.0 ? -1.0 : x;
-    const double of_l1 = terms & kL1 ? a * sign : 0.0;
-    const double of_l2 = terms & kL2 ? b * x : 0.0;
+    const double of_l1 = terms & kL1 ? l1 * sign : 0.0;
+    const double of_l2 = terms & kL2 ? l2 * x * 2.0 : 0.0;
     gradient[i] = from_compute<T>(static_cast<Compute<T>>(of_l1 + of_l2));
   }
 }
 
 template <typename T>
-PenaltySums sums_and_gradient(const T* w, int64_t n, int terms, double a, double b, T* to,
+PenaltySums sums_and_gradient(const T* w, int64_t n, int terms, double l1, double l2, T* to,
                               Stores stores) noexcept {
-  gradient(w, n, terms, a, b, to, stores);
+  gradient(w, n, terms, l1, l2, to, stores);
   return sums(w, n, terms);
 }
 

@@ -28,7 +28,10 @@ Array<double> awkward(int64_t n, int64_t offset, unsigned seed) {
   return array;
 }
 
-Array<double> normal(int64_t n, int64_t offset, unsigned seed) {
+enum class Values { kNormal, kAwkward, kLarge };
+
+Array<double> draw(Values values, int64_t n, int64_t offset, unsigned seed) {
+  if (values == Values::kAwkward) return awkward(n, offset, seed);
   return Array<double>::random(n, offset, seed);
 }
 
@@ -42,24 +45,30 @@ Array<S> positive(int64_t n, int64_t offset, unsigned seed) {
 // All that the kernels of one instruction set make of the same input.
 template <typename S>
 std::vector<Array<S>> outputs_of(const BatchNormChannelKernels<S>& kernels, const Case& c,
-                                 int64_t offset, Array<double> (*draw)(int64_t, int64_t, unsigned),
-                                 Array<double>& sums) {
+                                 int64_t offset, Values values, Array<double>& sums) {
   const int64_t n = c.channels;
   const auto given = [&](unsigned seed) { return Array<S>::random(n, offset, seed); };
-  const Array<double> shift = Array<double>::random(n, offset, 1, 100.0), sum = draw(n, offset, 2);
-  const Array<double> squares = draw(n, offset, 3), centered = draw(n, offset, 4);
+  const Array<double> shift = Array<double>::random(n, offset, 1, 100.0),
+                      sum = draw(values, n, offset, 2);
+  const Array<double> squares = draw(values, n, offset, 3);
+  const Array<double> centered = draw(values, n, offset, 4);
   const Array<double> exact_mean = Array<double>::random(n, offset, 5, 100.0);
   const Array<double> exact_variance = positive<double>(n, offset, 6);
   Array<double> weight = positive<double>(n, offset, 7);
   for (int64_t i = 0; i < n; i += 3) weight.data()[i] = 0;
-  const Array<S> gamma = given(8), beta = given(9), mean = given(10), other = given(11);
-  const Array<S> variance = positive<S>(n, offset, 12);
+  Array<S> gamma = given(8), variance = positive<S>(n, offset, 12);
+  const Array<S> beta = given(9), mean = given(10), other = given(11);
+  const double epsilon = values == Values::kLarge ? 1e-300 : 1e-3;
+  if (values == Values::kLarge) {  // coefficients beyond the range of S
+    for (int64_t i = 0; i < n; ++i) gamma.data()[i] *= std::numeric_limits<S>::max() / S(8);
+    for (int64_t i = 0; i < n; i += 3) variance.data()[i] = S(0);
+  }
   const SampleWeight samples = {c.is_weighted ? weight.data() : nullptr, 37.0,
                                 c.is_weighted ? SampleWeight::kMaskEpsilon : 0.0};
   const auto optional = [&](const Array<S>& array) {
     return c.has_options ? array.data() : nullptr;
   };
-  const Affine<S> affine = {optional(gamma), optional(beta), 1e-3};
+  const Affine<S> affine = {optional(gamma), optional(beta), epsilon};
 
   std::vector<Array<S>> out;
   const auto next = [&](int64_t size) {
@@ -67,11 +76,11 @@ std::vector<Array<S>> outputs_of(const BatchNormChannelKernels<S>& kernels, cons
     return out.back().data();
   };
   const auto normalize_coefficients = [&]() -> NormalizeCoefficients<S*> {
-    return {next(c.width()), next(c.width()), next(c.width()), next(c.width())};
+    return {next(c.width()), next(c.width()), next(c.width()), next(c.width()), next(c.width())};
   };
   const auto gradient_coefficients = [&]() -> GradientCoefficients<S*> {
-    return {next(c.width()), next(c.width()), next(c.width()),
-            next(c.width()), next(c.width()), next(c.width())};
+    return {next(c.width()), next(c.width()), next(c.width()), next(c.width()), next(c.width()),
+            next(c.width()), next(c.width()), next(c.width()), next(c.width())};
   };
   const int64_t middle = n / 2;
   const ChannelRange ranges[] = {{0, middle, n, c.width()}, {middle, n, n, c.width()}};
@@ -83,21 +92,24 @@ std::vector<Array<S>> outputs_of(const BatchNormChannelKernels<S>& kernels, cons
   const NormalizeCoefficients<S*> by_merged = normalize_coefficients();
   const GradientCoefficients<S*> gradient = gradient_coefficients();
   const GradientCoefficients<S*> merged = gradient_coefficients();
+  S* has_factors = next(10);
   for (const ChannelRange& range : ranges) {
     kernels.add_up(range, {sums.data(), c.parts, 2});
-    kernels.statistics(range, {shift.data(), sum.data(), squares.data()}, samples, affine,
-                       statistics, by_batch);
-    kernels.normalization(range, optional(mean), variance.data(), affine, by_given);
-    kernels.merged_normalization(range, exact_mean.data(), exact_variance.data(), affine,
-                                 by_merged);
-    kernels.gradient(range,
-                     {sum.data(), squares.data(), centered.data(), mean.data(), variance.data(),
-                      optional(gamma), optional(beta), optional(other), 1e-3},
-                     samples, grad_gamma, grad_beta, gradient);
-    kernels.merged_gradient(range,
-                            {sum.data(), squares.data(), exact_mean.data(), exact_variance.data(),
-                             optional(gamma), 1e-3},
-                            samples, merged);
+    *has_factors++ = kernels.statistics(range, {shift.data(), sum.data(), squares.data()}, samples,
+                                        affine, statistics, by_batch);
+    *has_factors++ =
+        kernels.normalization(range, optional(mean), variance.data(), affine, by_given);
+    *has_factors++ = kernels.merged_normalization(range, exact_mean.data(), exact_variance.data(),
+                                                  affine, by_merged);
+    *has_factors++ =
+        kernels.gradient(range,
+                         {sum.data(), squares.data(), centered.data(), mean.data(), variance.data(),
+                          optional(gamma), optional(beta), optional(other), epsilon},
+                         samples, grad_gamma, grad_beta, gradient);
+    *has_factors++ = kernels.merged_gradient(range,
+                                             {sum.data(), squares.data(), exact_mean.data(),
+                                              exact_variance.data(), optional(gamma), epsilon},
+                                             samples, merged);
   }
   return out;
 }
@@ -107,7 +119,7 @@ bool agree(double a, double b, double tolerance) {
 }
 
 template <typename S>
-void test_case(const Tables& tables, const Case& c, int64_t offset, bool is_awkward,
+void test_case(const Tables& tables, const Case& c, int64_t offset, Values values,
                Failures& failures) {
   std::vector<std::vector<Array<S>>> outputs;
   std::vector<Array<double>> sums;
@@ -115,8 +127,8 @@ void test_case(const Tables& tables, const Case& c, int64_t offset, bool is_awkw
   for (const KernelTable* table : {tables.isa, tables.reference, tables.best}) {
     const int64_t size = std::max<int64_t>(1, c.parts) * 2 * c.width();
     sums.push_back(Array<double>::random(size, offset, 14));
-    outputs.push_back(outputs_of<S>(table->of(type).batch_norm_channels, c, offset,
-                                    is_awkward ? awkward : normal, sums.back()));
+    outputs.push_back(
+        outputs_of<S>(table->of(type).batch_norm_channels, c, offset, values, sums.back()));
   }
   const bool is_reference = tables.isa == tables.reference;
   failures.check(all_close(sums[0], sums[1], 1e-14), "totals");
@@ -143,9 +155,9 @@ void test_batch_norm_channels(const Tables& tables, Failures& failures) {
         for (bool is_weighted : {false, true}) {
           for (bool has_options : {false, true}) {
             const Case c = {channels, copies, parts, is_weighted, has_options};
-            for (bool is_awkward : {false, true}) {
-              test_case<float>(tables, c, channels % 3, is_awkward, failures);
-              test_case<double>(tables, c, channels % 3, is_awkward, failures);
+            for (Values values : {Values::kNormal, Values::kAwkward, Values::kLarge}) {
+              test_case<float>(tables, c, channels % 3, values, failures);
+              test_case<double>(tables, c, channels % 3, values, failures);
             }
           }
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "tests/check.h"
@@ -8,8 +9,7 @@ namespace fastreg {
 namespace test {
 namespace {
 
-enum WeightsOf : int { kNone, kSamples, kElements };
-constexpr int kSums = 7;
+constexpr int kSums = 7, kOutputs = 4;
 
 struct Case {
   int64_t outer, channels, inner;
@@ -21,6 +21,23 @@ struct Case {
 BatchNormBlock block_of(const Case& c) {
   return {c.outer > 1, c.outer, c.channels > 1, c.channels,
           c.inner > 1, c.inner, c.channels,     c.inner};
+}
+
+// All coefficients but the mean are k.
+template <typename T>
+void normalize(const BatchNormKernels<T>& kernels, const BatchNormBlock& block, const Array<T>& x,
+               const Compute<T>* mean, const Compute<T>* k, const Compute<T>* factors, Array<T>& y,
+               Stores stores) {
+  kernels.normalize(block, x.data(), {mean, k, k, k, factors}, y.data(), stores);
+}
+
+template <typename T>
+void gradient(const BatchNormKernels<T>& kernels, const BatchNormBlock& block, const Array<T>& grad,
+              const Array<T>& x, const BatchNormWeights<Compute<T>>& weights,
+              const Compute<T>* mean, const Compute<T>* k, const Compute<T>* factors,
+              Array<T>& grad_x, Stores stores) {
+  kernels.gradient(block, grad.data(), x.data(), weights,
+                   {k, k, mean, k, k, k, factors, factors, factors}, grad_x.data(), stores);
 }
 
 template <typename T>
@@ -38,6 +55,8 @@ void test_case(const Tables& tables, const Case& c, int64_t offset, int weights_
   const Array<S> mean = Array<S>::random(c.channels, offset, 5, 100.0);
   const Array<S> k = Array<S>::random(c.channels, offset, 6);
   const Array<double> shift = Array<double>::random(c.channels, offset, 7, 100.0);
+  Array<S> factors(c.channels, offset);
+  for (int64_t i = 0; i < c.channels; ++i) factors.data()[i] = i % 2 ? S(1) : S(0.5);
   Array<S> weight = Array<S>::random(c.size(), offset, 8);
   for (int64_t i = 0; i < c.size(); ++i) {
     weight.data()[i] = i % 3 == 0 ? S(0) : std::abs(weight.data()[i]);
@@ -61,15 +80,15 @@ void test_case(const Tables& tables, const Case& c, int64_t offset, int weights_
     kernels->gradient_sums(block, grad.data(), x.data(), weights, mean.data(), reads,
                            {s[3].data(), s[4].data(), s[5].data(), s[6].data()});
     for (Array<double>& sum : s) sums.push_back(std::move(sum));
-    Array<T> y = Array<T>::random(c.size(), offset, 10);
-    Array<T> grad_x = Array<T>::random(c.size(), offset, 11);
-    kernels->normalize(block, x.data(), {mean.data(), k.data(), k.data(), k.data()}, y.data(),
-                       Stores::kCached);
-    kernels->gradient(block, grad.data(), x.data(), weights,
-                      {k.data(), k.data(), mean.data(), k.data(), k.data(), k.data()},
-                      grad_x.data(), Stores::kCached);
-    outputs.push_back(std::move(y));
-    outputs.push_back(std::move(grad_x));
+    for (const S* factor : {static_cast<S*>(nullptr), factors.data()}) {
+      Array<T> y = Array<T>::random(c.size(), offset, 10);
+      Array<T> grad_x = Array<T>::random(c.size(), offset, 11);
+      normalize<T>(*kernels, block, x, mean.data(), k.data(), factor, y, Stores::kCached);
+      gradient<T>(*kernels, block, grad, x, weights, mean.data(), k.data(), factor, grad_x,
+                  Stores::kCached);
+      outputs.push_back(std::move(y));
+      outputs.push_back(std::move(grad_x));
+    }
   }
   for (int i = 0; i < kSums; ++i) {
     failures.check(all_close(sums[i], sums[kSums + i], 1e-11), "sums of channels");
@@ -78,12 +97,47 @@ void test_case(const Tables& tables, const Case& c, int64_t offset, int weights_
     failures.check(same_bits(sums[i], sums[3 * kSums + i]), "sums in either order");
     failures.check(sums[i].guards_are_intact(), "sums stay within their bounds");
   }
-  for (int i = 0; i < 2; ++i) {
-    failures.check(all_close(outputs[i], outputs[2 + i], 10 * kRounding<T>), "outputs");
-    failures.check(is_reference || same_bits(outputs[i], outputs[4 + i]),
+  for (int i = 0; i < kOutputs; ++i) {
+    failures.check(all_close(outputs[i], outputs[kOutputs + i], 10 * kRounding<T>), "outputs");
+    failures.check(is_reference || same_bits(outputs[i], outputs[2 * kOutputs + i]),
                    "outputs have the same bits");
     failures.check(outputs[i].guards_are_intact(), "outputs stay within their bounds");
   }
+}
+
+// 0 stays 0 by the largest scale, all others become infinite.
+template <typename T>
+void test_factors(const Tables& tables, Failures& failures) {
+  using S = Compute<T>;
+  const T* type = nullptr;
+  const BatchNormKernels<T>& kernel = tables.isa->of(type).batch_norm;
+  constexpr int64_t kRows = 3, kChannels = 33;
+  const BatchNormBlock all = {0, kRows, 0, kChannels, 0, 1, kChannels, 1};
+  const Array<T> x = Array<T>::random(kRows * kChannels, 0, 3);
+  Array<T> y(x.size(), 0), grad_x(x.size(), 0);
+  Array<S> mean(kChannels, 0), zero(kChannels, 0), one(kChannels, 0), largest(kChannels, 0);
+  Array<S> factors(kChannels, 0);
+  for (int64_t i = 0; i < kChannels; ++i) {
+    mean.data()[i] = to_compute(x.data()[i]);  // so that the first row is 0
+    zero.data()[i] = S(0);
+    one.data()[i] = S(1);
+    largest.data()[i] = std::numeric_limits<S>::max();
+    factors.data()[i] = sizeof(S) == sizeof(double) ? S(0x1p550) : S(0x1p90);
+  }
+  kernel.normalize(all, x.data(),
+                   {mean.data(), zero.data(), largest.data(), zero.data(), factors.data()},
+                   y.data(), Stores::kCached);
+  kernel.gradient(all, x.data(), x.data(), {nullptr, false},
+                  {largest.data(), mean.data(), zero.data(), zero.data(), zero.data(), zero.data(),
+                   factors.data(), one.data(), factors.data()},
+                  grad_x.data(), Stores::kCached);
+  bool holds = true;
+  for (int64_t i = 0; i < x.size(); ++i) {
+    const S centered = to_compute(x.data()[i]) - mean.data()[i % kChannels];
+    const S expected = centered == S(0) ? S(0) : centered * std::numeric_limits<S>::infinity();
+    holds &= to_compute(y.data()[i]) == expected && to_compute(grad_x.data()[i]) == expected;
+  }
+  failures.check(holds, "factors");
 }
 
 // Stores past the caches write the same bits. Rows and runs begin on borders of 64 bytes.
@@ -98,10 +152,9 @@ void test_streamed(const Tables& tables, const Case& c, Failures& failures) {
   std::vector<Array<T>> outputs;
   for (Stores stores : {Stores::kCached, Stores::kStreamed}) {
     Array<T> y(c.size(), 0), grad_x(c.size(), 0);
-    kernel.normalize(all, x.data(), {k.data(), k.data(), k.data(), k.data()}, y.data(), stores);
-    kernel.gradient(all, grad.data(), x.data(), {nullptr, false},
-                    {k.data(), k.data(), k.data(), k.data(), k.data(), k.data()}, grad_x.data(),
-                    stores);
+    normalize<T>(kernel, all, x, k.data(), k.data(), nullptr, y, stores);
+    gradient<T>(kernel, all, grad, x, {nullptr, false}, k.data(), k.data(), nullptr, grad_x,
+                stores);
     for (Array<T>* output : {&y, &grad_x}) {
       failures.check(output->guards_are_intact(), "streamed outputs stay within their bounds");
       outputs.push_back(std::move(*output));
@@ -120,6 +173,10 @@ void test_batch_norm(const Tables& tables, Failures& failures) {
     cases.push_back({9, n, 1});
     cases.push_back({2, 3, n});
   }
+  test_factors<float>(tables, failures);
+  test_factors<double>(tables, failures);
+  test_factors<Half>(tables, failures);
+  test_factors<BFloat16>(tables, failures);
   for (const Case& c : {Case{9, 64, 1}, Case{3, 5, 128}}) {
     test_streamed<float>(tables, c, failures);
     test_streamed<double>(tables, c, failures);

@@ -129,10 +129,14 @@ struct Tables {
   const KernelTable* reference;
 };
 
+// What weights of batch normalization there are.
+enum WeightsOf : int { kNone, kSamples, kElements };
+
 void test_penalty(const Tables& tables, Failures& failures);
 void test_dropout(const Tables& tables, Failures& failures);
 void test_batch_norm(const Tables& tables, Failures& failures);
 void test_batch_norm_channels(const Tables& tables, Failures& failures);
+void test_scratch(Failures& failures);
 
 }  // namespace test
 }  // namespace fastreg

@@ -41,6 +41,8 @@ int run() {
     test_batch_norm(tables, failures);
     test_batch_norm_channels(tables, failures);
   }
+  select_isa(isas.front());
+  test_scratch(failures);
   std::printf("%d passed, %d failed\n", failures.checks - failures.failures, failures.failures);
   return failures.failures == 0 ? 0 : 1;
 }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <limits>
+
 #include "tests/check.h"
 
 namespace fastreg {
@@ -25,17 +27,17 @@ void test_length(const Tables& tables, int64_t n, int64_t offset, Failures& fail
                    "sums have the same bits");
 
     Array<T> of_best(n, 0), of_reference(n, 0);
-    best.gradient(w.data(), n, terms, 0.3, 0.7, of_best.data(), Stores::kCached);
-    reference.gradient(w.data(), n, terms, 0.3, 0.7, of_reference.data(), Stores::kCached);
+    best.gradient(w.data(), n, terms, 0.3, 0.35, of_best.data(), Stores::kCached);
+    reference.gradient(w.data(), n, terms, 0.3, 0.35, of_reference.data(), Stores::kCached);
     for (Stores stores : stores_at(offset)) {
       Array<T> gradient(n, offset), one_pass(n, offset);
-      kernel.gradient(w.data(), n, terms, 0.3, 0.7, gradient.data(), stores);
+      kernel.gradient(w.data(), n, terms, 0.3, 0.35, gradient.data(), stores);
       failures.check(all_close(gradient, of_reference, kRounding<T>), "gradient");
       failures.check(is_reference || same_bits(gradient, of_best), "gradient has the same bits");
       failures.check(gradient.guards_are_intact(), "gradient stays within its bounds");
       if (terms == kNoPenalty) continue;
       const PenaltySums both =
-          kernel.sums_and_gradient(w.data(), n, terms, 0.3, 0.7, one_pass.data(), stores);
+          kernel.sums_and_gradient(w.data(), n, terms, 0.3, 0.35, one_pass.data(), stores);
       failures.check(both.magnitudes == sums.magnitudes && both.squares == sums.squares &&
                          same_bits(one_pass, gradient),
                      "one pass gives the bits of two");
@@ -62,6 +64,31 @@ void test_range(const Tables& tables, Failures& failures) {
   }
 }
 
+// Factors beyond the range of T, where the gradient of small weights is not; 0 stays 0.
+template <typename T>
+void test_large_factors(const Tables& tables, Failures& failures) {
+  const T* type = nullptr;
+  const PenaltyKernels<T>& kernel = tables.isa->of(type).penalty;
+  using S = Compute<T>;
+  const double l2 = 0.8 * std::numeric_limits<S>::max(), l1 = sizeof(S) == 8 ? 1e308 : 1e39;
+  Array<T> w(97, 1), of_l2(97, 1), of_both(97, 1), one_pass(97, 0);
+  for (int i = 0; i < 97; ++i) w.data()[i] = from_compute<T>(S((i % 3 - 1) * std::ldexp(1.0, -12)));
+  kernel.gradient(w.data(), 97, kL2, 0.0, l2, of_l2.data(), Stores::kCached);
+  kernel.gradient(w.data(), 97, kL1 | kL2, l1, l2, of_both.data(), Stores::kCached);
+  kernel.sums_and_gradient(w.data(), 97, kL1 | kL2, l1, l2, one_pass.data(), Stores::kCached);
+  bool holds = true;
+  for (int i = 0; i < 97; ++i) {
+    const double x = to_compute(w.data()[i]), sign = i % 3 - 1;
+    const T expected = from_compute<T>(static_cast<S>(2.0 * x * l2));
+    holds &= to_compute(of_l2.data()[i]) == to_compute(expected);
+    const T both = from_compute<T>(static_cast<S>(sign == 0.0 ? 0.0 : l1 * sign + 2.0 * x * l2));
+    holds &= is_close(to_compute(of_both.data()[i]) / l1, to_compute(both) / l1, kRounding<T>) ||
+             to_compute(of_both.data()[i]) == to_compute(both);
+  }
+  failures.check(holds, "large factors");
+  failures.check(same_bits(of_both, one_pass), "large factors in one pass");
+}
+
 }  // namespace
 
 void test_penalty(const Tables& tables, Failures& failures) {
@@ -74,6 +101,10 @@ void test_penalty(const Tables& tables, Failures& failures) {
     }
   }
   test_range(tables, failures);
+  test_large_factors<float>(tables, failures);
+  test_large_factors<double>(tables, failures);
+  test_large_factors<Half>(tables, failures);
+  test_large_factors<BFloat16>(tables, failures);
 }
 
 }  // namespace test

@@ -18,8 +18,14 @@
 // 1, beta null: 0. y may be x itself, grad_x may be grad or x itself. No samples: the statistics
 // are NaN.
 //
-// The functions that sum weights return false where those are not valid; y and grad_x are then as
-// they were.
+// The functions that sum weights return false where those are not valid. y and grad_x are then as
+// they were, or with weights per element changed in part.
+//
+// y and grad_x are infinite where they are beyond the range of Compute<T>, and else finite: a scale
+// may be beyond it, and epsilon as small as a double. (A variance below the range of Compute<T> is
+// 0 when it is given back.)
+//
+// Beside its arguments a call takes no more memory than a quarter of x and 512 KiB for each thread.
 #pragma once
 
 #include "fastreg/dtype.h"

@@ -7,7 +7,8 @@
 // A term whose factor is 0 is skipped, so that an infinite w gives no NaN through it. The sums are
 // carried in double beyond short blocks; a block whose float squares would overflow or vanish is
 // summed in double throughout. The gradient is computed in Compute<T> and may be written over w.
-// n = 0 gives 0.
+// Factors may be beyond the range of Compute<T>: the gradient is infinite where the true one is,
+// and 0 at 0. n = 0 gives 0.
 #pragma once
 
 #include "fastreg/dtype.h"
