@@ -8,7 +8,8 @@ of calls is asked:
 
 - While Keras or TensorFlow exports, every graph gets stock's expression.
 - A function that Keras's trainer defines (`model.make_predict_function` and the like) is run by
-  Keras alone. The methods it calls (`predict_step`) do not tell: others may trace them too.
+  Keras alone. The methods it calls (`predict_step`) do not tell: others may trace them too. Nor
+  does it if a `tf.function` of the user's own is traced within it: what that keeps may be exported.
 - A function of the user's own trains if its outermost call of a layer says `training=True`.
 """
 
@@ -49,19 +50,20 @@ def calling_layer() -> keras.Layer | None:
 
 class _Callers(NamedTuple):
     export: bool  # a function that writes graphs to files
-    trainer: bool  # a function that Keras's trainer defines, for TensorFlow to trace
+    trainer: bool  # a function that Keras's trainer defines, and that is what is traced
     layer: keras.Layer | None  # the innermost one whose `__call__` or `call` it is
     training: bool  # the outermost such call was told `training=True`
 
 
 def _callers() -> _Callers:
-    export = trainer = training = False
+    export = trainer = training = is_within_function = False
     layer = None
     frame = inspect.currentframe()
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
         export = export or module.startswith(_exporters())
-        trainer = trainer or _is_of_trainer(frame)
+        trainer = trainer or (_is_of_trainer(frame) and not is_within_function)
+        is_within_function = is_within_function or module == _module_of_functions()
         # Autograph renames the functions that it rewrites.
         is_call = frame.f_code.co_name.removeprefix("tf__") in ("__call__", "call")
         caller = frame.f_locals.get("self") if is_call else None
@@ -78,6 +80,14 @@ def _exporters() -> tuple[str, ...]:
 
     keras_package = keras.export.ExportArchive.__module__.rpartition(".")[0]
     return f"{keras_package}.", tf.saved_model.save.__module__, "tensorflow.lite."
+
+
+@functools.cache
+def _module_of_functions() -> str:
+    """That of `tf.function`'s code, which is on the stack where one of them is traced."""
+    import tensorflow as tf
+
+    return type(tf.function(lambda: None)).__module__
 
 
 def _is_of_trainer(frame: FrameType) -> bool:

@@ -72,8 +72,8 @@ def _times(models):
         longest = max(loop["seconds"] for loop in loops)
         yield _line(
             "own loop",
-            f"{steps} steps of the optimizer in the last {seconds(longest)} of the script: "
-            f"at most {seconds(longest / steps)} a step",
+            f"{steps} steps, {seconds(longest / steps)} a step, tracing and all that the script "
+            "does between them included",
         )
 
 

@@ -170,7 +170,7 @@ def _steps(stock, fast):
             if others is None:
                 continue
             if method == "loop":
-                kind = "own loop, step at most"
+                kind = "own loop, mean step (traces)"
                 per_step = [each["seconds"] / each["steps"] for each in (times, others)]
                 yield (f"{name}: {kind}", *per_step)
                 continue

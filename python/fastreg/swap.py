@@ -30,7 +30,7 @@ _CLASS = vars(object)["__class__"]
 
 def _dropout(rng):
     def call(self, inputs, training=False):
-        if not _is_of_keras(self, keras.layers.Dropout):
+        if not _has_call_of(keras.layers.Dropout, self):
             return type(self).call(self, inputs, training=training)
         return dropout.call(self, inputs, training, rng)
 
@@ -38,7 +38,7 @@ def _dropout(rng):
 
 
 def _batch_norm(self, inputs, training=None, mask=None):
-    if not _is_of_keras(self, keras.layers.BatchNormalization):
+    if not _has_call_of(keras.layers.BatchNormalization, self):
         return type(self).call(self, inputs, training=training, mask=mask)
     return batch_norm.call(self, inputs, training, mask)
 
@@ -66,10 +66,14 @@ class _L1(fastreg.regularizers.L1):
 def _regularizer(stock, native_class):
     """A class that computes as `native_class` and says it is `stock`."""
 
+    def call(self, x):
+        return (native_class if _is_of_keras(stock, "__call__") else stock).__call__(self, x)
+
     def reduce(self):  # a pickle says what a file says
         return stock.from_config, (self.get_config(),)
 
     members = {
+        "__call__": call,
         "__class__": property(lambda self: stock, _CLASS.__set__),
         "__module__": __name__,
         "__reduce__": reduce,
@@ -104,7 +108,7 @@ def obstacle(value: Any) -> str | None:
         return None
     if "call" in vars(value):
         return "it has a `call` of its own"
-    if not _is_of_keras(value, type(value)):
+    if not _has_call_of(type(value), value):
         return f"a program has replaced keras.layers.{type(value).__name__}.call"
     if isinstance(value, keras.layers.Dropout) and value.rate == 0:
         return "does nothing: its rate is 0"
@@ -164,6 +168,10 @@ def _put(layer, call):
         attributes["supports_jit"] = False
 
 
-def _is_of_keras(layer, stock):
-    """Whether the class has the `call` that Keras gave it: a program may have put another there."""
-    return getattr(type(layer).call, "__globals__", {}).get("__name__") == stock.__module__
+def _has_call_of(stock, layer):
+    return _is_of_keras(stock, "call") and type(layer).call is stock.call
+
+
+def _is_of_keras(stock, method):
+    """Whether the class has the method that Keras gave it: a program may have put another there."""
+    return getattr(getattr(stock, method), "__globals__", {}).get("__name__") == stock.__module__

@@ -235,3 +235,14 @@ def test_a_model_of_keras_2(module):
     for function in (fastreg.accelerate, fastreg.restore, fastreg.acceleration_report):
         with pytest.raises(TypeError, match=expected):
             function(sequential())
+
+
+@pytest.mark.parametrize("stock", [regularizers.L1, regularizers.L2, regularizers.L1L2])
+def test_a_call_that_a_program_puts_into_a_regularizers_class_is_called(stock, monkeypatch):
+    regularizer = stock(0.5)
+    fastreg.accelerate(layers.Dense(1, kernel_regularizer=regularizer))
+    expected = regularizer(tf.ones(3))
+    monkeypatch.setattr(stock, "__call__", lambda self, x: 42.0)
+    assert regularizer(tf.ones(3)) == 42.0
+    monkeypatch.undo()
+    assert regularizer(tf.ones(3)) == expected

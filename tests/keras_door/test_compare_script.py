@@ -39,7 +39,7 @@ def test_epochs_steps_and_the_whole_script_are_compared(tmp_path):
     assert re.search(r"Later epochs: .* times \(median of 3, quartiles .*\) as fast\.\n", text)
     assert "The losses differ" not in text
     assert re.search(r"classifier: fit, step \(median\) +.*ms +.*ms +.* times\n", text)
-    assert re.search(r"net: own loop, step at most .* times\n", text)
+    assert re.search(r"net: own loop, mean step \(traces\) .* times\n", text)
     assert re.search(r"script, from Keras's import on .* times\n", text)
     assert "swapped         1 BatchNormalization, 1 Dropout, 1 L2\n" in text
     assert [line for line in errors.splitlines() if "with" in line] == HEADINGS

@@ -190,3 +190,31 @@ def test_an_export_differs_from_predict_by_the_rounding_of_stocks_expression(mak
     assert 1e-5 < np.abs(exported - truth).max() < 4 * half_a_unit * mean
     if stock is not None:
         np.testing.assert_array_equal(exported, stock.predict(x, verbose=0))
+
+
+@each_make
+def test_a_function_of_a_models_own_that_keras_traced_first_has_the_ops_of_stocks(make):
+    """It keeps what it traced within `predict`, and may be exported from there."""
+    door = FAST if make == "by hand" else STOCK
+
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.dense = door.layers.BatchNormalization(), keras.layers.Dense(1)
+
+        @tf.function
+        def features(self, x):
+            return self.norm(x)
+
+        def call(self, x, training=None):
+            return self.dense(self.features(x))
+
+    model = Model()
+    x = np.ones((8, 4), "float32")
+    model(x[:2])  # builds it; `predict` traces for another shape
+    if make == "accelerated":
+        fastreg.accelerate(model)
+    model.compile("sgd", "mse")
+    model.predict(x, batch_size=8, verbose=0)
+    kept = model.features.get_concrete_function(tf.TensorSpec((8, 4)))
+    assert of_fastreg(ops_of(kept.graph.as_graph_def())) == set()

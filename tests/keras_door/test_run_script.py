@@ -46,8 +46,8 @@ def test_models_of_every_kind_are_accelerated_and_told_of(tmp_path):
         *steps("fit", 12),
         "Net 'net'",
         *PARTS,
-        "  own loop        5 steps of the optimizer in the last TIME of the script: "
-        "at most TIME a step",
+        "  own loop        5 steps, TIME a step, tracing and all that the script "
+        "does between them included",
         "2 Trainer 'with_a_step_of_its_own'",
         *[line.replace("1 ", "2 ") for line in PARTS],
         *steps("fit", 2),
