@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from fastreg import gradients
+from fastreg import gradients, stacked_few
 from fastreg.types import Tensor
 
 # What an argument of batch normalization is, by its name. The mask is of its own kind; all others
@@ -58,9 +58,9 @@ def converters(ops):
         ),
         "Fastreg>L1L2PenaltyGrad": (ops.fastreg_l1l2_penalty_grad, _penalty_grad),
         "Fastreg>Dropout": (ops.fastreg_dropout, _dropout),
-        "Fastreg>BatchNorm": (ops.fastreg_batch_norm, _as_channels),
+        "Fastreg>BatchNorm": (ops.fastreg_batch_norm, _batch_norm),
         "Fastreg>BatchNormMoments": (ops.fastreg_batch_norm_moments, _as_channels),
-        "Fastreg>BatchNormGrad": (ops.fastreg_batch_norm_grad, _as_channels),
+        "Fastreg>BatchNormGrad": (ops.fastreg_batch_norm_grad, _batch_norm_grad),
         "Fastreg>BatchNormGradSums": (ops.fastreg_batch_norm_grad_sums, _as_channels),
         "Fastreg>BatchNormInference": (ops.fastreg_batch_norm_inference, _as_samples),
         "Fastreg>BatchNormShare": (ops.fastreg_batch_norm_share, _as_channels),
@@ -123,6 +123,18 @@ def _penalty_grad(call):
     (by_w,) = call.once(w=wide, grad=one, stored=none)
     scale = tf.reshape(tf.cast(grad.tensor, wide.dtype), tf.concat([call.length, [1] * w.rank], 0))
     return [(tf.cast(scale * by_w, dtype), True)]
+
+
+def _batch_norm(call):
+    if call.inputs["x"].is_stacked and stacked_few.takes(call):
+        return stacked_few.batch_norm(call)
+    return _as_channels(call)
+
+
+def _batch_norm_grad(call):
+    if stacked_few.takes(call, "grad_mean", "grad_variance"):
+        return stacked_few.batch_norm_grad(call)
+    return _as_channels(call)
 
 
 def _as_samples(call):

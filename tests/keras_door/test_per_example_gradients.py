@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from batch_norm_steps import normal
 from compare import assert_close
+from fastreg import stacked_few
 from side_by_side import FAST, STOCK
 
 X, Y = normal((6, 8, 8, 2)), np.arange(6) % 3
@@ -125,3 +126,31 @@ def test_clipped_and_noised_steps_train():
 
     losses = [float(step(tf.constant(i))) for i in range(10)]
     assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("few", [0, stacked_few.FEW], ids=["by the op", "by TensorFlow's ops"])
+@pytest.mark.parametrize("mean", [0.0, 1e4])
+def test_batch_norm_of_few_elements_is_as_exact_as_of_many(few, mean, monkeypatch):
+    monkeypatch.setattr(stacked_few, "FEW", few)
+    rng = np.random.default_rng(2)
+    x = (mean + rng.standard_normal((6, 8, 3))).astype("float32")
+    gamma, weight = (rng.standard_normal(shape).astype("float32") for shape in ((3,), (6, 8, 3)))
+
+    def gradients(each):
+        x, weight = each
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y, mean, variance = fastreg.ops.batch_norm(x, gamma)
+        return y, mean, variance, tape.gradient(y, x, output_gradients=weight)
+
+    found = tf.vectorized_map(gradients, (x, weight), fallback_to_while_loop=False)
+    for i in range(len(x)):
+        expected = fastreg.functional.batch_norm(x[i].astype("float64"), gamma.astype("float64"))
+        by_x, _, _ = fastreg.functional.batch_norm_gradient(
+            weight[i].astype("float64"),
+            x[i].astype("float64"),
+            *expected[1:],
+            gamma.astype("float64"),
+        )
+        for actual, value in zip(found, (*expected, by_x), strict=True):
+            np.testing.assert_allclose(actual[i], value, rtol=1e-5, atol=3e-6)
