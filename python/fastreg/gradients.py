@@ -26,7 +26,7 @@ def register(ops):
             by_w = ops.fastreg_l1l2_penalty_grad(w, l1, l2, grad, stored, constant_factors=constant)
         if op.get_attr("with_gradient") and not tapes.is_known_as(0, by_stored):
             by_stored = _wide(by_stored)
-            by_w += tf.cast(by_stored * (2 * tf.cast(l2, by_stored.dtype)), w.dtype)
+            by_w += tf.cast(2 * (by_stored * tf.cast(l2, by_stored.dtype)), w.dtype)
         if constant:
             return by_w, None, None
         w, grad = _wide(w), _wide(grad)
@@ -41,7 +41,7 @@ def register(ops):
         w, l1, l2, scale, _ = op.inputs
         dtype, constant = w.dtype, op.get_attr("constant_factors")
         grad, w, scale = _wide(grad), _wide(w), _wide(scale)
-        by_w = tf.cast(grad * (2 * tf.cast(l2, w.dtype) * scale), dtype)
+        by_w = tf.cast(2 * (grad * (tf.cast(l2, w.dtype) * scale)), dtype)  # 2 * l2 may overflow
         one, none = tf.ones([], w.dtype), tf.zeros([], w.dtype)
         unscaled = ops.fastreg_l1l2_penalty_grad(w, l1, l2, one, none, constant_factors=constant)
         by_scale = tf.cast(tf.reduce_sum(grad * unscaled), dtype)

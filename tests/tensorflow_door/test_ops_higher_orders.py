@@ -177,3 +177,16 @@ def test_training_with_a_gradient_penalty(is_traced):
     theirs = train(composed_penalty, composed_dropout, composed_normalization)
     for actual, expected in zip(ours, theirs, strict=True):
         assert_close(actual, expected, 1e-10)
+
+
+def test_second_derivatives_of_a_factor_whose_double_overflows():
+    """2 * l2 is beyond float32, and the derivative by each element of w is finite where it is 0."""
+    w, l2 = tf.constant([0.0, 1e-3]), 2e38
+    with tf.GradientTape() as outer:
+        outer.watch(w)
+        with tf.GradientTape() as inner:
+            inner.watch(w)
+            penalty = ops.l1_l2_penalty(w, 0.0, l2)
+        gradient = inner.gradient(penalty, w)
+    by_w = outer.gradient(gradient, w, output_gradients=tf.constant([0.0, 0.25]))
+    np.testing.assert_allclose(by_w, [0.0, 0.25 * 2 * l2], rtol=1e-6)
