@@ -4,12 +4,15 @@
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from fastreg.script_tables import MOST_FITS_IN_FULL, title
+from fastreg.style import COLOURS, STYLE
 
 NAMES = "stock Keras", "fastreg"
-STYLES = ({"color": "tab:gray"}, {"color": "tab:blue", "linestyle": "--"})
+# Dashed, where one line lies on the other.
+STYLES = ({"color": COLOURS[0]}, {"color": COLOURS[1], "linestyle": "--"})
 
 
 def formats() -> list[str]:
@@ -18,6 +21,11 @@ def formats() -> list[str]:
 
 def draw(stock: dict[str, Any], fast: dict[str, Any], path: Path) -> None:
     """Of the first fits, loss and seconds by epoch; without a fit, the seconds of the script."""
+    with mpl.rc_context(STYLE):
+        _figure(stock, fast).savefig(path)
+
+
+def _figure(stock, fast):
     fits = list(zip(stock["fits"], fast["fits"], strict=False))[:MOST_FITS_IN_FULL]
     figure = Figure(figsize=(10, 4 * max(len(fits), 1)), layout="constrained")
     axes = figure.subplots(max(len(fits), 1), 2 if fits else 1, squeeze=False)
@@ -37,7 +45,7 @@ def draw(stock: dict[str, Any], fast: dict[str, Any], path: Path) -> None:
             axis.get_major_locator().set_params(integer=True)
     if not fits:
         (bars,) = axes[0]
-        bars.barh(NAMES, [stock["seconds"], fast["seconds"]], color=["tab:gray", "tab:blue"])
+        bars.barh(NAMES, [stock["seconds"], fast["seconds"]], color=COLOURS[:2])
         bars.set(title="the whole script", xlabel="s")
         bars.invert_yaxis()
-    figure.savefig(path, dpi=150)
+    return figure
