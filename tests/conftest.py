@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,24 @@ def child_environment(isa=None, threads=None, **variables):
     settings = {"FASTREG_ISA": isa, "FASTREG_NUM_THREADS": threads, **variables}
     environment.update({k: str(v) for k, v in settings.items() if v is not None})
     return environment
+
+
+def sleeping(before, folder, **options):
+    """The process of a script, started by these arguments, that has printed and sleeps."""
+    script = folder / "sleep.py"
+    script.write_text("import time\nprint('runs', flush=True)\ntime.sleep(60)\n")
+    process = subprocess.Popen(
+        [sys.executable, *before, script.name],
+        cwd=folder,
+        env=child_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+    assert process.stdout.readline() == "runs\n"
+    time.sleep(0.2)
+    return process
 
 
 @pytest.fixture

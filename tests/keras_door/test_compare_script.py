@@ -6,11 +6,9 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from importlib.util import find_spec
 
 import pytest
-from conftest import child_environment
+from conftest import sleeping
 from fastreg import script_tables
 from scripts import FIT, HEAD, LOOP, run
 
@@ -110,18 +108,7 @@ def test_each_run_reads_a_file_from_its_start(tmp_path):
 
 
 def test_ctrl_c_ends_both(tmp_path):
-    (tmp_path / "train.py").write_text("import time\nprint('runs', flush=True)\ntime.sleep(60)\n")
-    process = subprocess.Popen(
-        [sys.executable, *COMPARE, "train.py"],
-        cwd=tmp_path,
-        env=child_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout.readline() == "runs\n"
-    time.sleep(0.2)
+    process = sleeping(COMPARE, tmp_path, start_new_session=True)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGINT
@@ -130,14 +117,14 @@ def test_ctrl_c_ends_both(tmp_path):
     assert HEADINGS[1] not in errors
 
 
-@pytest.mark.skipif(find_spec("matplotlib") is not None, reason="matplotlib is installed")
 def test_a_picture_needs_matplotlib(tmp_path):
-    status, output, errors = run(tmp_path, [*COMPARE, "--plot", "out.png"], "print('runs')")
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['matplotlib'] = None\n")
+    command = [*COMPARE, "--plot", "out.png"]
+    status, output, errors = run(tmp_path, command, "print('runs')", PYTHONPATH=tmp_path)
     assert (status, output) == (2, "")
     assert "--plot needs matplotlib, which is not installed: pip install matplotlib" in errors
 
 
-@pytest.mark.skipif(find_spec("matplotlib") is None, reason="matplotlib is not installed")
 def test_a_picture(tmp_path):
     from fastreg import script_picture
 

@@ -6,10 +6,9 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
-from conftest import child_environment
+from conftest import child_environment, sleeping
 
 OURS = "fastreg: nothing to accelerate: the script has imported no Keras 3\n"
 
@@ -155,19 +154,9 @@ def test_another_sitecustomize_is_run_too(folder):
 
 
 def test_ctrl_c_ends_the_script_as_python_does(folder):
-    (folder / "sleep.py").write_text("import time\nprint('runs', flush=True)\ntime.sleep(60)\n")
     ends = []
     for before in ([], ["-m", "fastreg", "run"]):
-        process = subprocess.Popen(
-            [sys.executable, *before, "sleep.py"],
-            cwd=folder,
-            env=child_environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout.readline() == "runs\n"
-        time.sleep(0.2)
+        process = sleeping(before, folder)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
         ends.append((process.returncode, errors.removesuffix(OURS)))
